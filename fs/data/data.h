@@ -1,0 +1,99 @@
+// Bytes of files: what is written is buffered, what is read comes from buffers or the store.
+//
+// fs/data knows no names.  It is given a FileMap (as published in the inode), changes it as bytes reach the
+// store, and hands back the map to publish.  Order of all writing: bytes are in the store before any
+// metadata names them; a blob id is never used twice.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "fs/base/buffer.h"
+#include "fs/base/clock.h"
+#include "fs/base/result.h"
+#include "fs/base/types.h"
+#include "fs/store/store.h"
+
+namespace meshfs {
+
+struct DataSettings {
+    uint64_t dirty_bytes_max = 256u << 20;  // accepted and not yet stored; past half of it writers are slowed
+    uint64_t cache_bytes_max = 1u << 30;    // blocks read
+    int64_t flush_after_ns = kNsPerSecond;  // `commit`
+    size_t transfers_max = 64;              // in flight
+};
+
+// What data needs of names; given by fs/vfs.
+struct DataHooks {
+    std::function<BlobId()> next_blob;
+    // Objects 0 .. last_object of the blob may exist from now on.  Blocks.
+    std::function<Status(BlobId blob, Ino home, uint64_t last_object)> record_reach;
+    // Bytes of this file have waited flush_after_ns, or room is needed: flush and publish it soon.  Must not block.
+    std::function<void(Ino)> flush_wanted;
+};
+
+// What must be published after a flush.
+struct Publication {
+    FileMap map;                   // size, inline bytes or extents: what finished writes cover
+    std::vector<Extent> freed;     // no longer mapped
+    Time mtime;                    // of the last write in it
+    bool changed = false;          // false: nothing new since the last one
+    uint64_t number = 0;           // for FileData::published
+};
+
+// The bytes of one inode while it is open in this mount: one object for all its handles.  Any thread.
+class FileData {
+public:
+    virtual ~FileData() = default;
+
+    // Size as this mount sees it: published and own writes.
+    virtual uint64_t size() = 0;
+    virtual bool is_dirty() = 0;
+    virtual Time mtime() = 0;  // of the last own write, {} if none is unpublished
+
+    // Exactly the bytes of [offset, offset + length) up to size(); own writes are seen.  The callback may come inside
+    // the call if all is in memory, else on a store thread: it must only hand over.
+    virtual void read(ByteRange range, Then<Buffers> then) = 0;
+    // Accepts bytes; answered at once, or later when `dirty` is short (back-pressure).  EFBIG; an error kept from an
+    // earlier flush is told by flush, not here.
+    virtual void write(uint64_t offset, Buffer bytes, Then<void> then) = 0;
+    // Atomically at the end of the file as this mount sees it; answers the offset.
+    virtual void append(Buffer bytes, Then<uint64_t> then) = 0;
+
+    // These block.
+    virtual Status truncate(uint64_t size) = 0;              // both ways; bytes beyond never come back
+    virtual Status zero(ByteRange range, bool keep_size) = 0;  // fallocate ZERO_RANGE
+    virtual Status punch(ByteRange range) = 0;               // a hole; size stays
+    virtual Status reserve(ByteRange range, bool keep_size) = 0;  // fallocate 0: sets the size
+    virtual Result<uint64_t> seek(uint64_t offset, bool hole) = 0;  // SEEK_HOLE / SEEK_DATA; ENXIO
+
+    // All that was accepted before the call is in the store; then publish().map goes to metadata.
+    // An error keeps the bytes dirty, and is told again to the next flush until they are stored.
+    virtual Result<Publication> flush() = 0;
+    virtual void published(const Publication& what) = 0;  // metadata has it
+    // Metadata of another mount's making: the new base below own unpublished writes.
+    virtual void rebase(const FileMap& map) = 0;
+    // Drops own unpublished writes (the file is gone, or was lost).
+    virtual void discard() = 0;
+};
+
+class Data {
+public:
+    Data(Store& store, Clock& clock, DataSettings settings, DataHooks hooks);
+    ~Data();
+    void stop();  // nothing may be dirty any more; ends threads
+
+    std::unique_ptr<FileData> open(Ino ino, const FileMap& map);
+    // Removes the objects of own extents nobody maps; a missing one is fine.  Blocks, bounded in flight.
+    Status remove(Ino ino, const FileMap& map);
+
+    struct Usage { uint64_t dirty_bytes, cached_bytes, in_flight; };
+    Usage usage() const;
+
+private:
+    class Core;
+    std::shared_ptr<Core> core_;  // with FileData and calls in flight
+};
+
+}  // namespace meshfs

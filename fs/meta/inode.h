@@ -1,0 +1,43 @@
+// What a file is, apart from its names.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "fs/base/types.h"
+
+namespace meshfs {
+
+enum InodeFlags : uint32_t {  // FS_IOC_GETFLAGS
+    kImmutable = 1, kAppendOnly = 2, kNoDump = 4, kNoAtime = 8
+};
+
+using Xattrs = std::map<std::string, std::string>;  // all of one inode: at most kXattrsBytesMax
+
+struct Inode {
+    Ino ino{};
+    uint32_t mode = 0;   // type and permissions, as st_mode
+    uint32_t uid = 0, gid = 0;
+    uint32_t links = 1;  // of a directory: 2 + subdirectories, filled in when read; 0: unlinked
+    uint64_t rdev = 0;   // dev_t of a device
+    Time atime, mtime, ctime, btime;
+    uint32_t flags = 0;            // InodeFlags
+    uint64_t content_version = 0;  // rises with published bytes
+    uint64_t write_version = 0;    // even: stable; odd: someone may be overwriting in place
+    SessionId writer = kNobody;
+    FileMap map;                   // files; of a symlink the target is map.inline_bytes
+    Xattrs xattrs;                 // user., trusted., security., system.posix_acl_*, with their prefix
+    Ino parent{};                  // directories: where it is (root: itself), filled in when read
+    uint64_t names = 0;            // directories: how many, filled in when read
+
+    bool is_directory() const { return S_ISDIR(mode); }
+    bool is_file() const { return S_ISREG(mode); }
+    bool is_symlink() const { return S_ISLNK(mode); }
+    bool operator==(const Inode&) const = default;
+};
+
+}  // namespace meshfs

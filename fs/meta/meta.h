@@ -1,0 +1,207 @@
+// Names: the table of contents of what can be done with them.  The rule of each operation is in ops/<verb>.cc.
+//
+// Threads: any; all calls block on the store unless said otherwise.  Permissions are the caller's business
+// (the kernel's or fs/vfs'); rules of the tree (EEXIST, ENOTEMPTY, loops) are decided here, atomically among
+// all mounts.  Errors besides the named: those of Store; EIO with object and key for damaged records;
+// ESTALE for a number that leads nowhere; ESHUTDOWN once the session is dead.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fs/base/clock.h"
+#include "fs/base/result.h"
+#include "fs/meta/inode.h"
+#include "fs/store/store.h"
+
+namespace meshfs {
+
+inline constexpr uint32_t kFormatVersion = 1;
+
+struct FormatOptions {
+    int lease_seconds = 30;  // T of metadata.md; tests format with 5 or less; never changed afterwards
+    uint32_t root_mode = 0755, root_uid = 0, root_gid = 0;
+    std::string data_pool;   // rados: name of pool 1; empty: the metadata pool
+    bool force = false;      // deletes what is there, `volume` last; refused (EBUSY) while a session beats
+    std::function<void(uint64_t done, uint64_t total)> progress;
+};
+// EEXIST: a volume is there, and !force.  Errors carry a sentence.
+Status format_volume(Store& store, Clock& clock, const FormatOptions& options);
+
+struct VolumeInfo {
+    uint32_t format_version = kFormatVersion;
+    std::string uuid;
+    Time created;
+    int lease_seconds = 30;
+    uint64_t features_ignore = 0, features_read_only = 0, features_refuse = 0;
+    std::string data_pool;
+};
+// ENOENT: no volume, names `meshfs format`; EPROTONOSUPPORT: made by a newer MeshFS.
+Result<VolumeInfo> read_volume(Store& store);
+
+struct MetaOptions {
+    std::string host;              // for the registry; gethostname(2) unless set
+    bool background = true;        // own threads for beats and purge; simulations call tick() instead
+    bool read_only = false;        // no session is made, every change is EROFS
+    size_t split_names = 10'000;   // a group splits beyond
+};
+
+struct CreateRequest {
+    Ino directory{};
+    std::string name;
+    uint32_t mode = 0;  // type and permissions as they shall be: umask and default ACL are applied above
+    uint32_t uid = 0, gid = 0;
+    uint64_t rdev = 0;
+    std::string target;  // of a symlink
+    Xattrs xattrs;       // ACLs and security labels, set in the same step
+    uint64_t request_id = 0;  // of the kernel's request, for repeats; 0: none
+};
+
+struct RenameRequest {
+    Ino from_directory{};
+    std::string from_name;
+    Ino to_directory{};
+    std::string to_name;
+    bool no_replace = false;  // EEXIST if the target is there
+    bool exchange = false;    // both must be there
+};
+
+// A file or directory that lost a name.
+struct Unlinked {
+    Inode inode;        // links: what is left; 0: only open handles keep it
+};
+struct Renamed {
+    Inode moved;
+    std::optional<Unlinked> replaced;
+};
+
+// One read-modify-write of an inode; may be called several times, on what is there by then.
+struct InodeChange {
+    Inode& inode;                // to be changed; ctime is the callee's business
+    std::vector<Extent> freed;   // nobody maps them any more once the change is in: noted for purge
+};
+using ChangeInode = std::function<Status(InodeChange&)>;
+
+struct DirectoryEntry {
+    std::string name;
+    Ino ino{};
+    uint32_t type = 0;            // S_IF...
+    uint64_t cookie = 0;          // lasting; > 2; a file's place, usable after unlink, rename, split
+    std::optional<Inode> inode;   // if attributes were wanted and came with the name (not of directories)
+};
+struct ListRequest {
+    Ino directory{};
+    uint64_t after_cookie = 0;    // 0: from the start
+    std::string after_name;       // if known, instead of the cookie
+    size_t entries_max = 1024;
+    bool with_inodes = false;
+};
+struct ListPage {
+    std::vector<DirectoryEntry> entries;  // in byte order of names, without "." and ".."
+    bool more = false;
+};
+
+// Something unlinked, closed everywhere, whose bytes may go.  Extents freed from a living inode come with
+// inode.links > 0 and only those extents in inode.map.
+struct Purgeable {
+    Inode inode;
+    std::string token;  // of Meta's
+};
+
+struct SessionInfo {
+    SessionId id{};
+    std::string host, state;  // "alive", "ended", "dead"
+    Time started;
+    uint64_t beat = 0;
+    uint64_t intents = 0;
+    bool own = false;
+    ClientId client;
+};
+
+// A byte-range or whole-file lock of one owner.  Kept in l.<ino>.
+struct FileLock {
+    enum class Type : uint8_t { read = 1, write = 2 };
+    enum class Family : uint8_t { posix = 1, flock = 2 };
+    Family family = Family::posix;
+    Type type = Type::read;
+    SessionId session{};
+    uint64_t owner = 0;
+    uint32_t pid = 0;
+    uint64_t first = 0, last = UINT64_MAX;  // inclusive
+};
+
+class MetaCore;  // groups, leases, session: shared by the operations
+
+class Meta {
+public:
+    // Begins a session.  Finds and finishes nothing by itself; visitors do.
+    static Result<std::unique_ptr<Meta>> open(Store& store, Clock& clock, MetaOptions options = {});
+    ~Meta();
+    Status close();  // hands everything back and says "ended"; other calls must have returned
+
+    // --- names
+    Result<Inode> lookup(Ino directory, std::string_view name);  // ENOENT; "." and ".." work
+    Result<Inode> create(const CreateRequest& request);          // all but directories; EEXIST
+    Result<Inode> mkdir(const CreateRequest& request);           // EEXIST
+    // O_TMPFILE: a file without a name, open here until released(); link() may name it.
+    Result<Inode> create_unnamed(const CreateRequest& request);
+    Result<Inode> link(Ino ino, Ino directory, std::string_view name);
+    Result<Unlinked> unlink(Ino directory, std::string_view name);  // EISDIR
+    Result<Unlinked> rmdir(Ino directory, std::string_view name);   // ENOTDIR, ENOTEMPTY
+    Result<Renamed> rename(const RenameRequest& request);           // EINVAL: into itself
+    Result<ListPage> list(const ListRequest& request);
+
+    // --- inodes
+    Result<Inode> get(Ino ino);
+    Result<Inode> change(Ino ino, const ChangeInode& change);
+    // The name a number has now, one of them if several: for paths in messages and NFS.  ENOENT: unlinked.
+    Result<std::pair<Ino, std::string>> name_of(Ino ino);
+
+    // --- open files.  opened() before the first open of a number in this mount looks the inode up, so that no
+    // purge takes it; released() after the last close.  Counting is the caller's.
+    Result<Inode> opened(Ino ino);
+    void released(Ino ino);
+
+    // --- what is dead.  The caller removes the bytes, then says so.
+    Result<std::vector<Purgeable>> purgeable(size_t max);  // of what this session unlinked or found
+    Status purged(const Purgeable& item);
+    // Walks the tree and dead sessions' leavings once, queueing what it finds for purgeable().
+    struct GcReport { uint64_t groups = 0, unlinked = 0, nameless = 0, sessions = 0; };
+    Result<GcReport> collect(std::function<void(uint64_t groups_done)> progress = nullptr);
+
+    // --- data ids: where blobs of this session may lie, recorded in s.<session> before they do
+    BlobId next_blob();
+    Status record_reach(BlobId blob, Ino home, uint64_t last_object);
+    Status forget_reach(BlobId blob);
+
+    // --- locks across mounts.  EAGAIN: somebody else has it, `conflict` says who.
+    Status lock(Ino ino, const FileLock& wanted, FileLock* conflict);
+    Result<std::optional<FileLock>> test_lock(Ino ino, const FileLock& wanted);
+    Status unlock(Ino ino, const FileLock& range);                 // family, session, owner, range
+    Status unlock_owner(Ino ino, FileLock::Family family, uint64_t owner);
+    // Wakes `changed` when a lock of that file may have been let go by another mount.  At most one a file.
+    void watch_locks(Ino ino, std::function<void()> changed);
+
+    // --- the volume and who uses it
+    const VolumeInfo& volume() const;
+    SessionId session() const;
+    Result<std::vector<SessionInfo>> sessions();
+    // False: the lease window has passed; nothing may be answered from memory until it is true again.
+    bool is_in_window() const;
+    // Kernel caches may keep answers this long; 0 on shared stores (groups are free), long if is_exclusive.
+    int64_t cache_ns() const;
+    // Somebody else (a plugin, a visitor) may want to know: called after a change of this mount's.
+    void tick();  // one beat, one look at recalls; for simulations (background = false)
+
+    MetaCore& core() { return *core_; }
+
+private:
+    explicit Meta(std::unique_ptr<MetaCore> core);
+    std::unique_ptr<MetaCore> core_;
+};
+
+}  // namespace meshfs
