@@ -18,6 +18,7 @@
 #include "fs/base/result.h"
 #include "fs/data/data.h"
 #include "fs/meta/meta.h"
+#include "fs/vfs/changes.h"
 
 namespace meshfs {
 
@@ -86,6 +87,8 @@ public:
     Executor* executor_for(Ino ino);
     // A plugin serves `prefix` (an absolute path); before the mount starts.  EEXIST: another one does.
     Status serve(const std::string& prefix, std::shared_ptr<ServedPrefix> served);
+    // One more who is told of changes made through this Vfs (changes.h); before the mount starts.
+    void observe(ChangeObserver observer);
 
     Result<Attributes> lookup(const Caller&, Ino directory, std::string_view name);
     Result<Attributes> getattr(const Caller&, Ino ino, uint64_t handle);
