@@ -279,10 +279,11 @@ public:
     virtual void start(Mutation, Then<void>) = 0;
     virtual void start(Query, Then<Answer>) = 0;
     virtual void start(Transfer, Then<size_t>) = 0;
-    // These block, on a CondVar; not from a callback.
-    Status apply(Mutation mutation);
-    Result<Answer> ask(Query query);
-    Result<size_t> transfer(Transfer transfer);
+    // These block, on a CondVar; not from a callback.  A store that can answer on the calling thread (the
+    // embedded one: a look-up in RocksDB) overrides them; else they start and wait.
+    virtual Status apply(Mutation mutation);
+    virtual Result<Answer> ask(Query query);
+    virtual Result<size_t> transfer(Transfer transfer);
 
     // ENOENT: the object must exist.
     virtual Result<std::unique_ptr<Mailbox>> open_mailbox(ObjectName, MailHandler) = 0;
