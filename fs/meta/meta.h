@@ -105,6 +105,13 @@ struct ListPage {
     bool more = false;
 };
 
+// What must be true of a name for publish() to take it.
+struct PublishCondition {
+    enum class Kind : uint8_t { always, absent, generation };
+    Kind kind = Kind::always;
+    uint64_t generation = 0;  // the content version of the file that has the name
+};
+
 // Something unlinked, closed everywhere, whose bytes may go.  Extents freed from a living inode come with
 // inode.links > 0 and only those extents in inode.map.
 struct Purgeable {
@@ -150,6 +157,9 @@ public:
     // O_TMPFILE: a file without a name, open here until released(); link() may name it.
     Result<Inode> create_unnamed(const CreateRequest& request);
     Result<Inode> link(Ino ino, Ino directory, std::string_view name);
+    // Names a file of create_unnamed(), replacing what had the name, in one step.  EEXIST (absent), ECANCELED
+    // (generation), EISDIR: nothing happened.
+    Result<Renamed> publish(Ino ino, Ino directory, std::string_view name, const PublishCondition& when);
     Result<Unlinked> unlink(Ino directory, std::string_view name);  // EISDIR
     Result<Unlinked> rmdir(Ino directory, std::string_view name);   // ENOTDIR, ENOTEMPTY
     Result<Renamed> rename(const RenameRequest& request);           // EINVAL: into itself

@@ -107,6 +107,10 @@ public:
     Result<OpenedFile> open(const Caller&, Ino ino, int flags);
     Result<OpenedFile> create(const Caller&, Ino directory, std::string_view name, uint32_t mode, int flags);
     Result<OpenedFile> tmpfile(const Caller&, Ino directory, uint32_t mode, int flags);
+    // Gives a file of tmpfile() a name, all at once: its bytes are stored first, what had the name is replaced.
+    // EEXIST, ECANCELED: the condition does not hold.  The handle stays open.
+    Result<Attributes> publish(const Caller&, uint64_t handle, Ino directory, std::string_view name,
+                               const PublishCondition& when);
     void read(uint64_t handle, ByteRange range, Then<Buffers> then);  // never blocks
     // kill_priv: clear setuid and setgid.  from_cache: pages of an mmap, no size change beyond what the kernel says.
     void write(uint64_t handle, uint64_t offset, Buffer bytes, bool kill_priv, bool from_cache, Then<size_t> then);
