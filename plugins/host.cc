@@ -1,0 +1,69 @@
+#include "plugins/host.h"
+
+#include <set>
+
+#include "fs/base/log.h"
+#include "plugins/instance.h"
+
+namespace meshfs {
+
+PluginHost::PluginHost(Vfs& vfs, Store& store, PluginMetrics metrics)
+    : vfs_(vfs), store_(store), metrics_(std::move(metrics)) {
+    vfs_.observe([this](const Change& change) {
+        for (auto& instance : instances_) instance->on_change(change);
+    });
+}
+
+PluginHost::~PluginHost() { stop(); }
+
+Status PluginHost::start(const std::vector<PluginConfig>& configs) {
+    struct Prepared {
+        LoadedPlugin loaded;
+        std::string prefix;
+        std::map<std::string, std::string> settings;
+    };
+    // Everything that can be judged without starting anything, first.
+    std::vector<Prepared> prepared;
+    std::map<std::string, std::string> served;
+    for (const PluginConfig& config : configs) {
+        auto here = [&](const Error& error) {
+            return config.where.empty() ? error : Error(error.code(), config.where + ": " + error.detail());
+        };
+        auto loaded = load_plugin(config.module);
+        if (!loaded) return here(loaded.error());
+        auto prefix = normal_prefix(config.prefix);
+        if (!prefix) return here(prefix.error());
+        if (loaded->serves) {
+            auto [other, is_new] = served.emplace(*prefix, loaded->plugin.name);
+            if (!is_new)
+                return here(fail(EEXIST, "prefix " + *prefix + " is already served by plugin \"" + other->second +
+                                             "\"; only one plugin can serve a prefix"));
+        }
+        auto settings = TRY(settle_settings(*loaded, config));
+        prepared.push_back({std::move(*loaded), std::move(*prefix), std::move(settings)});
+    }
+    for (Prepared& p : prepared) {
+        instances_.push_back(std::make_unique<PluginInstance>(vfs_, store_, metrics_, std::move(p.loaded), p.prefix));
+        if (Status started = instances_.back()->start(p.settings); !started) {
+            stop();
+            return started;
+        }
+    }
+    return {};
+}
+
+void PluginHost::stop() {
+    for (auto instance = instances_.rbegin(); instance != instances_.rend(); ++instance) (*instance)->stop();
+}
+
+std::vector<PluginStatus> PluginHost::status() const {
+    std::vector<PluginStatus> all;
+    for (const auto& instance : instances_) {
+        const LoadedPlugin& p = instance->loaded();
+        all.push_back({instance->name(), p.plugin.version != nullptr ? p.plugin.version : "", instance->prefix(),
+                       p.path, p.serves});
+    }
+    return all;
+}
+
+}  // namespace meshfs
