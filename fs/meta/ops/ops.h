@@ -1,0 +1,32 @@
+// The operations on names and inodes, each in the file named after it, with the whole rule in it.
+// Contracts are in meta.h.
+#pragma once
+
+#include "fs/meta/core.h"
+#include "fs/meta/group.h"
+
+namespace meshfs::ops {
+
+// --- one group
+Result<Inode> lookup(MetaCore& core, Ino directory, std::string_view name);
+Result<Inode> get(MetaCore& core, Ino ino);
+Result<Inode> create(MetaCore& core, const CreateRequest& request);
+Result<Inode> create_unnamed(MetaCore& core, const CreateRequest& request);
+Result<Inode> mkdir(MetaCore& core, const CreateRequest& request);
+Result<Unlinked> unlink(MetaCore& core, Ino directory, std::string_view name);
+Result<Renamed> rename(MetaCore& core, const RenameRequest& request);
+Result<Inode> change(MetaCore& core, Ino ino, const ChangeInode& change);
+Result<ListPage> list(MetaCore& core, const ListRequest& request);
+Result<std::pair<Ino, std::string>> name_of(MetaCore& core, Ino ino);
+
+// --- several objects: X on all, one intent
+Result<Inode> link(MetaCore& core, Ino ino, Ino directory, std::string_view name);
+Result<Unlinked> rmdir(MetaCore& core, Ino directory, std::string_view name);
+// unlink() found that the inode is in h.<ino>.
+Result<Unlinked> unlink_linked(MetaCore& core, Ino directory, std::string_view name);
+// rename() found that one group does not do: two groups, a directory replaced or moved, a name in h.<ino> replaced.
+Result<Renamed> rename_across(MetaCore& core, const RenameRequest& request);
+// A group has given out its last slot, or has too many names: halves it.
+Status split(MetaCore& core, GroupId group);
+
+}  // namespace meshfs::ops
