@@ -12,6 +12,8 @@
 
 namespace meshfs {
 
+class CallQueue;
+
 class MemoryStore final : public Store {
 public:
     explicit MemoryStore(std::shared_ptr<MemoryCluster> cluster = std::make_shared<MemoryCluster>());
@@ -36,12 +38,13 @@ public:
     const std::shared_ptr<MemoryCluster>& cluster() const { return cluster_; }
 
 private:
-    class Inbox;
     class Overlaps;
+    // `run` gets 0: let it take effect; or the errno of what forbids it.
+    void call(uint64_t bytes, std::function<void(int refusal)> run);
     Status stopped() const;
     std::shared_ptr<MemoryCluster> cluster_;  // every client of it
     const ClientId client_;
-    std::shared_ptr<Inbox> inbox_;  // also the cluster's watchers and notifications
+    std::shared_ptr<CallQueue> queue_;  // also the cluster's watchers and notifications
     std::unique_ptr<Overlaps> overlaps_;
 };
 
