@@ -26,14 +26,11 @@ namespace meshfs {
 
 class CAPABILITY("mutex") Mutex {
 public:
-    void lock() ACQUIRE() {
-        if (!mutex_.try_lock()) lock_contended();
-    }
+    void lock() ACQUIRE() { mutex_.lock(); }
     void unlock() RELEASE() { mutex_.unlock(); }
 
 private:
     friend class CondVar;
-    void lock_contended();
     std::mutex mutex_;
 };
 

@@ -3,6 +3,15 @@
 #include "fs/store/fault_store.h"
 #include "fs/store/memory_store.h"
 #include "fs/store/metered_store.h"
+#ifdef MESHFS_HAVE_RADOS
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "fs/store/io_batch.h"
+#include "fs/store/rados_store.h"
+#endif
 
 namespace meshfs {
 namespace {
@@ -18,6 +27,48 @@ public:
 private:
     std::shared_ptr<MemoryCluster> cluster_ = std::make_shared<MemoryCluster>();
 };
+
+#ifdef MESHFS_HAVE_RADOS
+// A namespace of its own in the pool named by MESHFS_TEST_RADOS=POOL[/NAMESPACE].
+class RadosPlace final : public ConformancePlace {
+public:
+    RadosPlace() {
+        static std::atomic<int> last{0};
+        std::string wanted = getenv("MESHFS_TEST_RADOS");
+        if (wanted.find('/') == std::string::npos) wanted += "/test";
+        auto source = parse_source("rados:" + wanted + "-" + std::to_string(getpid()) + "-" + std::to_string(++last));
+        if (!source) give_up("MESHFS_TEST_RADOS", source.error());
+        source_ = *source;
+        if (const char* conf = getenv("MESHFS_TEST_CEPH_CONF")) options_.conf = conf;
+    }
+    ~RadosPlace() override {
+        auto store = open();
+        for (Pool pool : {Pool{0}, Pool{1}}) {
+            IoBatch batch(*store, 64);
+            (void)store->list(pool, [&](const std::string& name) {
+                batch.add(Mutation({pool, name}).remove(), ENOENT);
+                return Status();
+            });
+        }
+    }
+    std::unique_ptr<Store> open() override {
+        auto store = open_rados_store(source_, options_);
+        if (!store) give_up(source_.text, store.error());
+        return std::move(store).value();
+    }
+    bool takes_several() const override { return true; }
+    // A quota counts only once the manager has reported what there is: test/cluster fills a pool.
+    std::unique_ptr<Store> open_with_room(uint64_t) override { return nullptr; }
+
+private:
+    [[noreturn]] static void give_up(const std::string& what, const Error& error) {
+        fprintf(stderr, "%s: %s\n", what.c_str(), error.text().c_str());
+        exit(1);
+    }
+    Source source_;
+    StoreOptions options_;
+};
+#endif
 
 // Another place, each store of it inside a wrapper.
 using Wrap = std::function<std::unique_ptr<Store>(std::unique_ptr<Store>)>;
@@ -60,6 +111,9 @@ std::vector<ConformanceKind> conformance_kinds() {
     kinds.push_back(in_fault("memory_delayed", memory, {.seed = 3, .delay_us_min = 0, .delay_us_max = 300}));
     kinds.push_back(wrapped("memory_in_metered", memory,
                             [](auto store) { return std::make_unique<MeteredStore>(std::move(store)); }));
+#ifdef MESHFS_HAVE_RADOS
+    if (getenv("MESHFS_TEST_RADOS") != nullptr) kinds.push_back(kind<RadosPlace>("rados"));
+#endif
     return kinds;
 }
 

@@ -299,6 +299,9 @@ public:
     // True: only this process can use it (embedded stores).  Leases are then granted at once.
     virtual bool is_exclusive() const = 0;
 
+    // A data pool by its name in the cluster, as the volume object says: known only once that has been read.
+    // Pool 1 is there without it, in the metadata's place.  EINVAL: this store has no pools to name.
+    virtual Status add_data_pool(Pool, const std::string& name);
     virtual Result<Capacity> capacity(Pool) = 0;
     using Visitor = std::function<Status(const std::string& name)>;  // an error ends the listing with it
     virtual Status list(Pool, Visitor) = 0;  // unordered; `check --deep`, `format --force`
