@@ -50,8 +50,9 @@ void RadosCalls::run_elsewhere(std::function<void()> task) {
         MutexLock lock(mutex_);
         ++telling_;
     }
-    auto run = [this, task = std::move(task)] {
+    auto run = [this, task = std::move(task)]() mutable {
         task();
+        task = nullptr;  // what it holds goes before stop() returns
         MutexLock lock(mutex_);
         if (--telling_ == 0) changed_.notify_all();
     };

@@ -274,9 +274,9 @@ private:
 
 class RadosMailboxes::NotifyCall final : public RadosCallOf<Acks> {
 public:
-    NotifyCall(std::shared_ptr<RadosLink> link, std::shared_ptr<const RadosPool> pool, const ObjectName& object,
+    NotifyCall(RadosCalls& calls, std::shared_ptr<const RadosPool> pool, const ObjectName& object,
                const Buffer& message, Then<Acks> then)
-        : RadosCallOf(message.size(), std::move(then)), link_(std::move(link)), pool_(std::move(pool)),
+        : RadosCallOf(message.size(), std::move(then)), calls_(calls), pool_(std::move(pool)),
           name_(pool_->as_stored(object)), told_(pool_->as_told(object)), message_(copy_for_rados(message.view())) {}
 
     int send(librados::AioCompletion* completion, int seconds_max) {
@@ -314,7 +314,7 @@ private:
         auto then = [self = shared_this()](Result<Acks> result) { self->tell(std::move(result)); };
         auto call = std::make_shared<WatchersCall>(std::move(acks), std::move(numbers), then);
         call->operation_.list_watchers(&call->watchers_, &call->code_);
-        link_->calls().start(call, pool_->io, [&](librados::AioCompletion* completion) {
+        calls_.start(call, pool_->io, [&](librados::AioCompletion* completion) {
             librados::IoCtx io = pool_->io;
             return io.aio_operate(name_, completion, &call->operation_, nullptr);
         });
@@ -325,7 +325,7 @@ public:
     std::weak_ptr<NotifyCall> self_;
 
 private:
-    const std::shared_ptr<RadosLink> link_;
+    RadosCalls& calls_;  // that this is one of
     const std::shared_ptr<const RadosPool> pool_;
     const std::string name_, told_;
     ceph::bufferlist message_, reply_;
@@ -340,7 +340,7 @@ void RadosMailboxes::notify(const ObjectName& object, Buffer message, int second
         link_->calls().run_elsewhere([then = std::move(then), checked] { then(checked.error()); });
         return;
     }
-    auto call = std::make_shared<NotifyCall>(link_, *pool, object, message, std::move(then));
+    auto call = std::make_shared<NotifyCall>(link_->calls(), *pool, object, message, std::move(then));
     call->self_ = call;
     link_->calls().start(call, (*pool)->io, [&](librados::AioCompletion* completion) {
         return call->send(completion, seconds_max);
