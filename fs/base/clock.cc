@@ -4,22 +4,32 @@
 #include <cerrno>
 #include <ctime>
 
+#include "fs/base/scheduler.h"
+
 namespace meshfs {
 namespace {
 
+Time simulated_time(int64_t boot_ns) {
+    return {1'600'000'000 + boot_ns / kNsPerSecond, static_cast<uint32_t>(boot_ns % kNsPerSecond)};
+}
+
+// On simulated threads it shows simulated time.
 class SystemClock final : public Clock {
 public:
     Time now() override {
+        if (Scheduler* scheduler = Scheduler::current()) return simulated_time(scheduler->boot_ns());
         timespec t{};
         clock_gettime(CLOCK_REALTIME, &t);
         return {t.tv_sec, static_cast<uint32_t>(t.tv_nsec)};
     }
     int64_t boot_ns() override {
+        if (Scheduler* scheduler = Scheduler::current()) return scheduler->boot_ns();
         timespec t{};
         clock_gettime(CLOCK_BOOTTIME, &t);
         return t.tv_sec * kNsPerSecond + t.tv_nsec;
     }
     void sleep_ns(int64_t ns) override {
+        if (Scheduler* scheduler = Scheduler::current()) return scheduler->sleep_until(scheduler->boot_ns() + ns);
         timespec left{ns / kNsPerSecond, ns % kNsPerSecond};
         while (nanosleep(&left, &left) != 0 && errno == EINTR) {
         }
@@ -38,10 +48,7 @@ struct ManualClock::State {
 };
 ManualClock::ManualClock() : state_(new State) {}
 ManualClock::~ManualClock() { delete state_; }
-Time ManualClock::now() {
-    int64_t ns = boot_ns();
-    return {1'600'000'000 + ns / kNsPerSecond, static_cast<uint32_t>(ns % kNsPerSecond)};
-}
+Time ManualClock::now() { return simulated_time(boot_ns()); }
 int64_t ManualClock::boot_ns() { return state_->boot_ns.load(); }
 void ManualClock::advance_ns(int64_t ns) { state_->boot_ns.fetch_add(ns); }
 

@@ -22,9 +22,8 @@ void Gate::close() {
     while (inside_ > 0) empty_.wait(mutex_);
 }
 
-Executor::Executor(std::string name, size_t threads, size_t queue_max)
-    : name_(std::move(name)), queue_max_(queue_max) {
-    for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
+Executor::Executor(std::string name, size_t threads, size_t queue_max) : queue_max_(queue_max) {
+    for (size_t i = 0; i < threads; ++i) threads_.emplace_back(name, [this] { run(); });
 }
 
 Executor::~Executor() { stop(); }
@@ -63,7 +62,6 @@ void Executor::stop() {
 }
 
 void Executor::run() {
-    name_this_thread(name_);
     while (true) {
         Task task;
         {

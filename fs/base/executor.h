@@ -5,10 +5,10 @@
 #include <deque>
 #include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fs/base/mutex.h"
+#include "fs/base/thread.h"
 
 namespace meshfs {
 
@@ -40,13 +40,12 @@ public:
 
 private:
     void run();
-    const std::string name_;
     const size_t queue_max_;
     mutable Mutex mutex_;
     CondVar work_, room_;
     std::deque<Task> queue_ GUARDED_BY(mutex_);
     bool stopped_ GUARDED_BY(mutex_) = false;
-    std::vector<std::thread> threads_;
+    std::vector<Thread> threads_;
 };
 
 // Names the calling thread for ps(1) and gdb(1); 15 bytes are kept.

@@ -26,11 +26,14 @@ namespace meshfs {
 
 class CAPABILITY("mutex") Mutex {
 public:
-    void lock() ACQUIRE() { mutex_.lock(); }
+    void lock() ACQUIRE() {
+        if (!mutex_.try_lock()) lock_contended();
+    }
     void unlock() RELEASE() { mutex_.unlock(); }
 
 private:
     friend class CondVar;
+    void lock_contended();
     std::mutex mutex_;
 };
 

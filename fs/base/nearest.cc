@@ -27,7 +27,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
     constexpr size_t kWordMax = 64;  // a longer one is no slip of a finger
     if (word.size() > kWordMax) return {};
     std::string best;
-    size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
+    size_t best_distance = (word.size() + 1) / 3 + 1;
     for (const auto& candidate : known) {
         size_t d = distance(word, candidate);
         if (d < best_distance) best = candidate, best_distance = d;

@@ -7,7 +7,7 @@
 
 namespace meshfs {
 
-// Empty if none is near: at most a third of the letters may differ (Levenshtein).
+// Empty if none is near: about a third of the letters may differ (Levenshtein).
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace meshfs

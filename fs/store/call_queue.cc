@@ -2,7 +2,7 @@
 
 namespace meshfs {
 
-CallQueue::CallQueue(const std::string& thread_name) : thread_([this, thread_name] { run(thread_name); }) {}
+CallQueue::CallQueue(const std::string& thread_name) : thread_(thread_name, [this] { run(); }) {}
 CallQueue::~CallQueue() { join(); }
 
 int CallQueue::enter(uint64_t bytes) {
@@ -75,8 +75,7 @@ bool CallQueue::take(std::function<void()>& run) {
     return true;
 }
 
-void CallQueue::run(const std::string& thread_name) {
-    name_this_thread(thread_name);
+void CallQueue::run() {
     mutex_.lock();
     while (true) {
         std::function<void()> next;

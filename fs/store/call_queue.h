@@ -6,9 +6,9 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <thread>
 
 #include "fs/base/mutex.h"
+#include "fs/base/thread.h"
 #include "fs/store/memory_cluster.h"
 
 namespace meshfs {
@@ -35,7 +35,7 @@ public:
 
 private:
     bool take(std::function<void()>& run) REQUIRES(mutex_);
-    void run(const std::string& thread_name);
+    void run();
 
     Mutex mutex_;
     CondVar changed_;
@@ -46,7 +46,7 @@ private:
     bool busy_ GUARDED_BY(mutex_) = false;
     bool stopped_ GUARDED_BY(mutex_) = false;
     bool ended_ GUARDED_BY(mutex_) = false;
-    std::thread thread_;  // last: it uses what is above
+    Thread thread_;  // last: it uses what is above
 };
 
 }  // namespace meshfs

@@ -1,0 +1,23 @@
+// The commands of `meshfs`.  Each gets its own name as argv[0], and answers the exit status.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace meshfs {
+
+int run_format(int argc, char** argv);
+int run_mount(int argc, char** argv);
+int run_umount(int argc, char** argv);
+
+struct Command {
+    const char* name;
+    int (*run)(int argc, char** argv);
+    const char* summary;  // one line for `meshfs --help`
+};
+const std::vector<Command>& commands();  // main.cc
+
+// One line on stderr: "meshfs mount: ..."
+void complain(const std::string& command, const std::string& sentence);
+
+}  // namespace meshfs
