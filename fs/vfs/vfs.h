@@ -1,7 +1,8 @@
 // POSIX over names and bytes: what FUSE, plugins, tools and tests call.
 //
-// Calls block unless they take a Then; callers run them on executors.  Threads: any.  Errors: errno as POSIX has
-// it; a detail only where a log line wants one.
+// Calls block unless they take a Then; callers run them on executors.  A Then may be called inside the call (what
+// is in memory is answered at once) or later on another thread, where it must only hand over.  Threads: any.
+// Errors: errno as POSIX has it; a detail only where a log line wants one.
 #pragma once
 
 #include <sys/statvfs.h>
@@ -74,6 +75,7 @@ struct CacheInvalidator {
 };
 
 class ServedPrefix;  // prefix.h: a plugin that answers below its prefix
+class VfsCore;       // core.h: what the operations share
 
 class Vfs {
 public:
@@ -171,9 +173,8 @@ public:
     Usage usage();
 
 private:
-    class Core;
     Meta& meta_;
-    std::unique_ptr<Core> core_;
+    std::unique_ptr<VfsCore> core_;
 };
 
 }  // namespace meshfs

@@ -1,0 +1,231 @@
+#include "fs/vfs/core.h"
+
+#include "fs/base/log.h"
+
+namespace meshfs {
+namespace {
+
+constexpr size_t kWorkers = 8;
+constexpr size_t kWorkersQueueMax = 4096;
+constexpr uint64_t kSector = 512;
+
+}  // namespace
+
+VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings_)
+    : store(store_), meta(meta_), clock(clock_), settings(std::move(settings_)), is_shared(!store_.is_exclusive()) {
+    workers = std::make_unique<Executor>("vfs", kWorkers, kWorkersQueueMax);
+    DataSettings data_settings = settings.data;
+    data_settings.flush_after_ns = settings.commit_ns;
+    DataHooks hooks;
+    hooks.next_blob = [this] { return meta.next_blob(); };
+    hooks.record_reach = [this](BlobId blob, Ino home, uint64_t last) { return meta.record_reach(blob, home, last); };
+    hooks.flush_wanted = [this](Ino ino) {
+        if (auto file = open_inodes->find(ino)) publisher->publish_soon(file);
+    };
+    data = std::make_unique<Data>(store, clock, data_settings, std::move(hooks));
+    open_inodes = std::make_unique<OpenInodes>(
+        meta, [this](const Inode& inode) { return data->open(inode.ino, inode.map); });
+    publisher = std::make_unique<Publisher>(meta, clock, *open_inodes, [this](Ino ino) { changed_inode(false, ino); });
+    appends = std::make_unique<Appends>(meta, *publisher, *open_inodes);
+    purger = std::make_unique<Purger>(meta, *data);
+
+    bool local = locks_locally();
+    LockWaits::Watch watch;
+    if (!local) watch = [this](Ino ino, std::function<void()> changed) { meta.watch_locks(ino, std::move(changed)); };
+    lock_waits = std::make_unique<LockWaits>(
+        *workers,
+        [this, local](Ino ino, const FileLock& wanted, FileLock* conflict) {
+            return local ? lock_table.lock(ino, wanted, conflict) : meta.lock(ino, wanted, conflict);
+        },
+        std::move(watch));
+    house_ = std::thread([this] { keep_house(); });
+}
+
+VfsCore::~VfsCore() {
+    if (auto done = stop(); !done)
+        log_error("bytes were left unstored at the end", {{"error", done.error().text()}});
+}
+
+void VfsCore::keep_house() {
+    name_this_thread("vfs-house");
+    // Waiting is on the system's clock, also where a test sets file times by hand.
+    Clock& waiting = Clock::system();
+    while (true) {
+        {
+            int64_t until = waiting.boot_ns() + settings.commit_ns;
+            MutexLock lock(house_mutex_);
+            while (!stopping_ && house_wakes_.wait_until(house_mutex_, until)) {
+            }
+            if (stopping_) return;
+        }
+        publisher->publish_marked();
+        if (is_shared) {
+            appends->let_go_wanted();
+            lock_waits->try_all_again();
+        }
+        if (!settings.read_only) purger->wake();
+    }
+}
+
+// Order: nothing new by itself, open files, bytes, then what they stand on.
+Status VfsCore::stop() {
+    if (stopped_) return {};
+    stopped_ = true;
+    {
+        MutexLock lock(house_mutex_);
+        stopping_ = true;
+        house_wakes_.notify_all();
+    }
+    house_.join();
+    lock_waits->stop();
+    Status stored = publisher->publish_all();
+    for (uint64_t number : handles.numbers()) {
+        auto handle = handles.remove(number);
+        if (handle == nullptr || handle->kind != Handle::Kind::file) continue;
+        if (handle->appends()) appends->close(*handle->file);
+        open_inodes->done(handle->file);
+    }
+    workers->stop();
+    publisher->stop();
+    purger->stop();
+    for (auto& file : open_inodes->all()) file->data->discard();
+    data->stop();
+    return stored;
+}
+
+Attributes VfsCore::attributes_of(Inode inode) {
+    note_flags(inode);
+    Attributes a;
+    uint64_t bytes = inode.map.bytes;
+    if (auto file = inode.is_file() ? open_inodes->find(inode.ino) : nullptr) {
+        if (is_shared) publisher->take_over(*file, inode, false);
+        Time written = file->data->mtime();
+        MutexLock lock(file->mutex);
+        written = std::max(written, file->touched);
+        if (written > file->times_set) inode.mtime = written;
+        inode.ctime = std::max(inode.ctime, written);
+        if (file->atime) inode.atime = std::max(inode.atime, *file->atime);
+        uint64_t published = inode.map.size;
+        inode.map.size = file->data->size();
+        // Not yet stored bytes take room too: tar and grep call a file with no blocks a hole.
+        if (inode.map.size > published) bytes += inode.map.size - published;
+        if (bytes == 0 && inode.map.size > 0 && file->data->is_dirty()) bytes = kSector;
+    }
+    if (inode.ino == settings.root) inode.ino = kRootIno;
+    a.blocks = (bytes + kSector - 1) / kSector;
+    a.inode = std::move(inode);
+    a.valid_ns = meta.cache_ns();
+    return a;
+}
+
+Result<Attributes> VfsCore::fresh_attributes(Ino ino) { return attributes_of(TRY(meta.get(ino))); }
+
+Status VfsCore::check_name(std::string_view name) {
+    if (name.empty()) return fail(ENOENT);
+    if (name.size() > kNameMax) return fail(ENAMETOOLONG);
+    if (name == "." || name == "..") return fail(EEXIST);
+    if (name.find('/') != std::string_view::npos || name.find('\0') != std::string_view::npos) return fail(EINVAL);
+    return {};
+}
+
+Result<Inode> VfsCore::directory_for_change(const Caller& caller, Ino directory) {
+    TRY(check_writable());
+    Inode inode = TRY(meta.get(directory));
+    if (!inode.is_directory()) return fail(ENOTDIR);
+    note_flags(inode);
+    TRY(check_takes_names(inode));
+    TRY(check_may(caller, inode, W_OK | X_OK));
+    return inode;
+}
+
+bool VfsCore::wants_atime(const Inode& inode) const {
+    constexpr int64_t kDay = 24 * 60 * 60;
+    if (settings.read_only || (inode.flags & kNoAtime) != 0) return false;
+    switch (settings.atime) {
+        case VfsSettings::Atime::noatime: return false;
+        case VfsSettings::Atime::strict: return true;
+        case VfsSettings::Atime::relatime: break;
+    }
+    return inode.atime <= inode.mtime || inode.atime <= inode.ctime ||
+           clock.now().seconds - inode.atime.seconds >= kDay;
+}
+
+void VfsCore::note_read(const std::shared_ptr<OpenInode>& file) {
+    bool wanted = settings.atime == VfsSettings::Atime::strict ? file->wants_atime.load()
+                                                               : file->wants_atime.exchange(false);
+    if (!wanted) return;
+    {
+        MutexLock lock(file->mutex);
+        file->atime = clock.now();
+    }
+    publisher->mark_dirty(file);
+}
+
+void VfsCore::set_atime_later(Ino directory) {
+    Time now = clock.now();
+    (void)workers->try_post([this, directory, now] {  // a lost atime is no loss
+        (void)meta.change(directory, [&](InodeChange& change) -> Status {
+            change.inode.atime = std::max(change.inode.atime, now);
+            return {};
+        });
+    });
+}
+
+void VfsCore::clear_privileges(Inode& inode) {
+    if (inode.is_directory()) return;
+    inode.mode &= ~static_cast<uint32_t>(S_ISUID);
+    // setgid without group execute was mandatory locking, no privilege.
+    if ((inode.mode & S_IXGRP) != 0) inode.mode &= ~static_cast<uint32_t>(S_ISGID);
+    inode.xattrs.erase("security.capability");
+}
+
+void VfsCore::note_inode(OpenInode& file, const Inode& inode) {
+    note_flags(inode);
+    file.wants_atime = wants_atime(inode);
+    file.may_be_privileged = (inode.mode & (S_ISUID | S_ISGID)) != 0 || inode.xattrs.contains("security.capability");
+}
+
+void VfsCore::changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino) {
+    if (caller.check) {
+        std::function<void(Ino, const std::string&)> tell;
+        {
+            MutexLock lock(mutex);
+            tell = invalidator.entry;
+        }
+        if (tell) tell(directory == settings.root ? kRootIno : directory, std::string(name));
+    }
+    for (auto& observer : observers) observer({kind, directory, std::string(name), ino});
+}
+
+void VfsCore::changed_inode(bool by_kernel, Ino ino) {
+    if (!by_kernel) {
+        std::function<void(Ino)> tell;
+        {
+            MutexLock lock(mutex);
+            tell = invalidator.inode;
+        }
+        if (tell) tell(ino == settings.root ? kRootIno : ino);
+    }
+    for (auto& observer : observers) observer({Change::Kind::changed, {}, {}, ino});
+}
+
+std::pair<uint64_t, std::shared_ptr<Handle>> VfsCore::add_handle(const Caller& caller,
+                                                                 std::shared_ptr<OpenInode> file, int flags) {
+    auto handle = std::make_shared<Handle>();
+    handle->kind = Handle::Kind::file;
+    handle->ino = file->ino;
+    handle->flags = flags;
+    handle->checked = caller.check;
+    handle->file = std::move(file);
+    publisher->begin_errors(*handle->file, *handle);
+    return {handles.add(handle), handle};
+}
+
+Result<std::shared_ptr<Handle>> VfsCore::file_handle(uint64_t number) {
+    auto handle = TRY(handles.find(number));
+    if (handle->kind == Handle::Kind::directory || handle->kind == Handle::Kind::served_directory)
+        return fail(EISDIR);
+    return handle;
+}
+
+}  // namespace meshfs

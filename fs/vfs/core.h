@@ -1,0 +1,95 @@
+// What the operations of Vfs share.  Internal to fs/vfs.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "fs/vfs/append.h"
+#include "fs/vfs/handles.h"
+#include "fs/vfs/lock_table.h"
+#include "fs/vfs/lock_waits.h"
+#include "fs/vfs/open_inodes.h"
+#include "fs/vfs/permission.h"
+#include "fs/vfs/publisher.h"
+#include "fs/vfs/purger.h"
+#include "fs/vfs/served.h"
+#include "fs/vfs/vfs.h"
+
+namespace meshfs {
+
+class VfsCore {
+public:
+    VfsCore(Store& store, Meta& meta, Clock& clock, VfsSettings settings);
+    ~VfsCore();
+    Status stop();
+
+    // The kernel's root is number 1, whatever directory is mounted.
+    Ino inner(Ino ino) const { return ino == kRootIno ? settings.root : ino; }
+    // What stat shows of an inode just read: with what this mount has not published yet.
+    Attributes attributes_of(Inode inode);
+    Result<Attributes> fresh_attributes(Ino ino);
+
+    Status check_writable() const { return settings.read_only ? Status(fail(EROFS)) : Status(); }
+    static Status check_name(std::string_view name);  // EINVAL, ENAMETOOLONG, EEXIST for . and ..
+    // An inode with chattr flags was seen, so names must be looked at before they are removed.
+    void note_flags(const Inode& inode) {
+        if ((inode.flags & (kImmutable | kAppendOnly)) != 0) has_flagged = true;
+    }
+    // The directory, seen fit for a new name or the loss of one by this caller.
+    Result<Inode> directory_for_change(const Caller& caller, Ino directory);
+
+    // A file was read: its atime may have to follow.  Never blocks.
+    void note_read(const std::shared_ptr<OpenInode>& file);
+    void note_inode(OpenInode& file, const Inode& inode);  // what was just read tells about atime, privileges
+    bool wants_atime(const Inode& inode) const;
+    void set_atime_later(Ino directory);  // never blocks
+    static void clear_privileges(Inode& inode);  // setuid, setgid, security.capability
+    // Kernel caches of what somebody else than the kernel changed.
+    void changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino);
+    void changed_inode(bool by_kernel, Ino ino);
+
+    // A new file's handle.  `file` counts as a use, which the handle takes over.
+    std::pair<uint64_t, std::shared_ptr<Handle>> add_handle(const Caller& caller, std::shared_ptr<OpenInode> file,
+                                                            int flags);
+    Result<OpenedFile> open_new(const Caller& caller, Ino ino, int flags);
+    OpenedFile served_opened(const ServedEdge& edge, const Caller& caller, ServedPrefix::Found found, int flags);
+    void drop_locks(Ino ino, FileLock::Family family, uint64_t owner);
+    bool locks_locally() const { return settings.local_locks || !is_shared; }
+    Result<std::shared_ptr<Handle>> file_handle(uint64_t number);  // EBADF; EISDIR
+
+    Store& store;
+    Meta& meta;
+    Clock& clock;
+    const VfsSettings settings;
+    const bool is_shared;  // other mounts may be there
+    std::atomic<bool> has_flagged{false};
+
+    Mutex mutex;
+    CacheInvalidator invalidator GUARDED_BY(mutex);
+    std::vector<ChangeObserver> observers;  // constant once the mount has started
+
+    HandleTable handles;
+    std::unique_ptr<Data> data;
+    std::unique_ptr<OpenInodes> open_inodes;
+    std::unique_ptr<Publisher> publisher;
+    std::unique_ptr<Appends> appends;
+    std::unique_ptr<Purger> purger;
+    ServedPrefixes served;
+    LockTable lock_table;
+    std::unique_ptr<LockWaits> lock_waits;
+    // Writes that must wait for the store (O_SYNC, appends of several mounts), waits for locks, atimes.
+    std::unique_ptr<Executor> workers;
+
+private:
+    void keep_house();  // the thread: each `commit`
+    Mutex house_mutex_;
+    CondVar house_wakes_;
+    bool stopping_ GUARDED_BY(house_mutex_) = false;
+    std::thread house_;
+    bool stopped_ = false;
+};
+
+}  // namespace meshfs

@@ -1,0 +1,94 @@
+// flock(2) and fcntl(2) locks: this mount's table on stores of our own, Meta's across mounts.
+#include "fs/vfs/core.h"
+
+namespace meshfs {
+namespace {
+
+constexpr uint64_t kOffsetMax = (uint64_t{1} << 63) - 1;
+
+Result<FileLock> lock_of(const VfsCore& core, const Vfs::LockRequest& request) {
+    FileLock lock;
+    lock.family = request.flock ? FileLock::Family::flock : FileLock::Family::posix;
+    switch (request.type) {
+        case F_RDLCK: lock.type = FileLock::Type::read; break;
+        case F_WRLCK:
+        case F_UNLCK: lock.type = FileLock::Type::write; break;
+        default: return fail(EINVAL);
+    }
+    lock.session = core.meta.session();
+    lock.owner = request.owner;
+    lock.pid = request.pid;
+    lock.first = request.flock ? 0 : request.first;
+    lock.last = request.flock ? kOffsetMax : std::min(request.last, kOffsetMax);
+    if (lock.first > lock.last) return fail(EINVAL);
+    return lock;
+}
+
+// The handle drops at its end what was locked through it; the file's close must be told of from now on.
+void remember(VfsCore& core, Ino ino, const Vfs::LockRequest& request) {
+    if (auto file = core.open_inodes->find(ino); file != nullptr && !request.flock) file->had_posix_lock = true;
+    auto handle = core.handles.find(request.handle);
+    if (!handle) return;
+    MutexLock lock((*handle)->mutex);
+    (*handle)->lock_owners.insert({request.flock, request.owner});
+}
+
+}  // namespace
+
+void VfsCore::drop_locks(Ino ino, FileLock::Family family, uint64_t owner) {
+    if (locks_locally()) lock_table.unlock_owner(ino, family, owner);
+    else (void)meta.unlock_owner(ino, family, owner);  // what cannot be said now ends with the session
+    lock_waits->try_again(ino);
+}
+
+Result<Vfs::LockRequest> Vfs::getlk(Ino ino, const LockRequest& request) {
+    if (is_served(ino)) return fail(ENOSYS);
+    ino = core_->inner(ino);
+    FileLock wanted = TRY(lock_of(*core_, request));
+    auto held = core_->locks_locally() ? core_->lock_table.test(ino, wanted) : TRY(meta_.test_lock(ino, wanted));
+    LockRequest answer = request;
+    if (!held) {
+        answer.type = F_UNLCK;
+        return answer;
+    }
+    answer.type = held->type == FileLock::Type::write ? F_WRLCK : F_RDLCK;
+    answer.owner = held->owner;
+    answer.first = held->first;
+    answer.last = std::min(held->last, kOffsetMax);
+    // A process of another mount has no number here.
+    answer.pid = core_->locks_locally() || held->session == meta_.session() ? held->pid : 0;
+    return answer;
+}
+
+Status Vfs::setlk(Ino ino, const LockRequest& request) {
+    if (is_served(ino)) return fail(ENOSYS);
+    ino = core_->inner(ino);
+    FileLock wanted = TRY(lock_of(*core_, request));
+    if (request.type == F_UNLCK) {
+        if (core_->locks_locally()) core_->lock_table.unlock(ino, wanted);
+        else TRY(meta_.unlock(ino, wanted));
+    } else {
+        remember(*core_, ino, request);
+        if (core_->locks_locally()) TRY(core_->lock_table.lock(ino, wanted, nullptr));
+        else TRY(meta_.lock(ino, wanted, nullptr));
+    }
+    core_->lock_waits->try_again(ino);  // also after a lock: it may have been a weaker one than before
+    return {};
+}
+
+void Vfs::setlkw(Ino ino, const LockRequest& request, uint64_t ticket, Then<void> then) {
+    if (is_served(ino)) return then(fail(ENOSYS));
+    if (request.type == F_UNLCK) return then(setlk(ino, request));
+    ino = core_->inner(ino);
+    auto wanted = lock_of(*core_, request);
+    if (!wanted) return then(wanted.error());
+    remember(*core_, ino, request);
+    core_->lock_waits->wait(ticket, ino, *wanted, [this, ino, then = std::move(then)](Status done) {
+        then(done);
+        if (done) core_->lock_waits->try_again(ino);
+    });
+}
+
+void Vfs::cancel_setlk(uint64_t ticket) { core_->lock_waits->cancel(ticket); }
+
+}  // namespace meshfs

@@ -1,0 +1,153 @@
+// Open files: open, close (flush), fsync, release.
+#include <unistd.h>
+
+#include "fs/vfs/core.h"
+
+namespace meshfs {
+namespace {
+
+int wanted_access(int flags) {
+    switch (flags & O_ACCMODE) {
+        case O_RDONLY: return R_OK;
+        case O_WRONLY: return W_OK;
+        default: return R_OK | W_OK;
+    }
+}
+
+Status check_may_open(const VfsCore& core, const Caller& caller, const Inode& inode, int flags) {
+    bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
+    if (writes) TRY(core.check_writable());
+    if (writes && (inode.flags & kImmutable) != 0) return fail(EPERM);
+    bool only_appends = (flags & O_APPEND) != 0 && (flags & O_TRUNC) == 0;
+    if (writes && (inode.flags & kAppendOnly) != 0 && !only_appends) return fail(EPERM);
+    return check_may(caller, inode, wanted_access(flags) | ((flags & O_TRUNC) != 0 ? W_OK : 0));
+}
+
+}  // namespace
+
+// Close-to-open: every open looks the inode up anew and takes over what other mounts have published.
+Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
+    ino = core_->inner(ino);
+    if (is_served(ino)) {
+        const ServedEdge* edge = TRY(core_->served.edge_of(ino));
+        auto found = TRY(edge->served->open(caller, own_number(ino), flags));
+        if (found.inode.ino == Ino{}) found.inode.ino = Ino{own_number(ino)};
+        return core_->served_opened(*edge, caller, std::move(found), flags);
+    }
+    auto used = TRY(core_->open_inodes->use(ino));
+    auto& file = used.file;
+    auto inode = used.inode ? Result<Inode>(std::move(*used.inode)) : meta_.get(ino);
+    Status may = inode ? check_may_open(*core_, caller, *inode, flags) : Status(inode.error());
+    if (!may) {
+        core_->open_inodes->done(file);
+        return may.error();
+    }
+    core_->publisher->take_over(*file, *inode, false);
+    core_->note_inode(*file, *inode);
+
+    OpenedFile opened;
+    auto known = core_->open_inodes->remembered(ino);
+    opened.keep_cache = !file->are_pages_stale.exchange(false) && known && *known == file->version;
+    core_->open_inodes->remember(ino, file->version.load());
+    auto [number, handle] = core_->add_handle(caller, file, flags);
+    opened.handle = number;
+    // The end of the file is where all mounts put it, so the kernel must not keep pages by its own idea of it.
+    opened.direct_io = (flags & O_DIRECT) != 0 || (core_->is_shared && handle->appends() && handle->writes());
+    opened.no_flush = !handle->writes() && !file->had_posix_lock;
+    if ((flags & O_TRUNC) == 0) {
+        opened.attributes = core_->attributes_of(std::move(*inode));
+        return opened;
+    }
+    SetAttributes cut;
+    cut.size = 0;
+    cut.kill_suid_sgid = caller.uid != 0;
+    auto done = setattr(caller, ino, cut);
+    if (!done) {
+        release(number, 0, false);
+        return done.error();
+    }
+    opened.attributes = std::move(*done);
+    return opened;
+}
+
+// A file this mount has just made: nobody can forbid it to its maker, whatever its mode.
+Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags) {
+    auto used = TRY(open_inodes->use(ino));
+    auto inode = used.inode ? Result<Inode>(std::move(*used.inode)) : meta.get(ino);
+    if (!inode) {
+        open_inodes->done(used.file);
+        return inode.error();
+    }
+    note_inode(*used.file, *inode);
+    open_inodes->remember(ino, used.file->version.load());
+    OpenedFile opened;
+    auto [number, handle] = add_handle(caller, used.file, flags);
+    opened.handle = number;
+    opened.direct_io = (flags & O_DIRECT) != 0 || (is_shared && handle->appends() && handle->writes());
+    opened.attributes = attributes_of(std::move(*inode));
+    return opened;
+}
+
+OpenedFile VfsCore::served_opened(const ServedEdge& edge, const Caller& caller, ServedPrefix::Found found,
+                                  int flags) {
+    auto handle = std::make_shared<Handle>();
+    handle->kind = Handle::Kind::served_file;
+    handle->served_handle = found.handle;
+    handle->flags = flags;
+    handle->checked = caller.check;
+    OpenedFile opened;
+    opened.attributes = ServedPrefixes::attributes(edge, std::move(found));
+    handle->ino = opened.attributes.inode.ino;
+    opened.handle = handles.add(std::move(handle));
+    opened.direct_io = true;  // the plugin's bytes may change at any time
+    return opened;
+}
+
+Status Vfs::flush(uint64_t number, uint64_t lock_owner) {
+    auto handle = TRY(core_->handles.find(number));
+    if (handle->kind != Handle::Kind::file) return {};
+    OpenInode& file = *handle->file;
+    if (file.had_posix_lock) core_->drop_locks(handle->ino, FileLock::Family::posix, lock_owner);
+    if (!handle->writes()) return {};
+    // Other mounts see at their open what was closed before; on a store of our own nobody else looks.
+    if (core_->is_shared) (void)core_->publisher->publish(file);  // its error is kept and told below
+    return core_->publisher->tell_error(file, *handle);
+}
+
+Status Vfs::fsync(uint64_t number, bool data_only) {
+    auto handle = TRY(core_->handles.find(number));
+    if (handle->kind == Handle::Kind::served_file) {
+        const ServedEdge* edge = TRY(core_->served.edge_of(handle->ino));
+        Status done = edge->served->fsync(own_number(handle->ino), handle->served_handle, data_only);
+        return done.code() == ENOSYS ? Status() : done;
+    }
+    if (handle->kind != Handle::Kind::file) return {};
+    OpenInode& file = *handle->file;
+    auto done = core_->publisher->publish(file);
+    Status told = core_->publisher->tell_error(file, *handle);
+    if (!done) return done.error();
+    return told;
+}
+
+void Vfs::release(uint64_t number, uint64_t lock_owner, bool flock_release) {
+    auto handle = core_->handles.remove(number);
+    if (handle == nullptr) return;
+    if (handle->kind == Handle::Kind::served_file) {
+        if (auto edge = core_->served.edge_of(handle->ino))
+            (*edge)->served->release(own_number(handle->ino), handle->served_handle);
+        return;
+    }
+    std::set<std::pair<bool, uint64_t>> owners;
+    {
+        MutexLock lock(handle->mutex);
+        owners.swap(handle->lock_owners);
+    }
+    if (flock_release) owners.insert({true, lock_owner});
+    for (auto [is_flock, owner] : owners)
+        core_->drop_locks(handle->ino, is_flock ? FileLock::Family::flock : FileLock::Family::posix, owner);
+    if (handle->kind != Handle::Kind::file) return;
+    if (core_->is_shared && handle->appends()) core_->appends->close(*handle->file);
+    core_->open_inodes->done(handle->file);
+}
+
+}  // namespace meshfs

@@ -1,0 +1,194 @@
+#include "fs/vfs/publisher.h"
+
+#include <algorithm>
+
+#include "fs/base/log.h"
+#include "fs/base/wire.h"
+
+namespace meshfs {
+
+Result<std::optional<Inode>> Publisher::publish(OpenInode& file, const Also& also) {
+    MyTurn turn(file.turn);
+    return publish_in_turn(file, also);
+}
+
+Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const Also& also) {
+    for (int round = 0; round < kRoundsMax; ++round) {
+        auto flushed = file.data->flush();
+        if (!flushed) {
+            note_error(file, flushed.error());
+            return flushed.error();
+        }
+        const Publication& what = *flushed;
+        Time touched, times_set;
+        std::optional<Time> atime;
+        {
+            MutexLock lock(file.mutex);
+            touched = file.touched;
+            times_set = file.times_set;
+            atime = file.atime;
+        }
+        Time written = std::max(what.changed ? what.mtime : Time(), touched);
+        if (!what.changed && written == Time() && !atime && !also) return std::optional<Inode>();
+        if (what.changed && written == Time()) written = clock_.now();
+
+        std::optional<Inode> others;  // another mount has published since
+        bool was_refused = false;
+        auto changed = meta_.change(file.ino, [&](InodeChange& change) -> Status {
+            Inode& inode = change.inode;
+            others.reset();
+            if (what.changed && inode.content_version != file.version) {
+                others = inode;
+                return fail(ECANCELED);
+            }
+            if (what.changed) {
+                inode.map = what.map;
+                ++inode.content_version;
+                change.freed = what.freed;
+            }
+            if (written > times_set) inode.mtime = written;
+            inode.ctime = std::max(inode.ctime, written);
+            if (atime && *atime > inode.atime) inode.atime = *atime;
+            if (!also) return {};
+            Status done = also(inode);
+            was_refused = !done;
+            return done;
+        });
+        if (others) {
+            rebase(file, *others);
+            continue;
+        }
+        if (!changed) {
+            if (!was_refused) note_error(file, changed.error());
+            return changed.error();
+        }
+        file.data->published(what);
+        file.version = changed->content_version;
+        if (!file.are_pages_stale) open_inodes_.remember(file.ino, changed->content_version);
+        else open_inodes_.remember(file.ino, {});
+        MutexLock lock(file.mutex);
+        if (file.touched == touched) file.touched = {};
+        if (file.atime == atime) file.atime.reset();
+        return std::optional<Inode>(std::move(*changed));
+    }
+    Error busy = fail(EIO, "other mounts publish inode " + hex(raw(file.ino)) + " all the time");
+    note_error(file, busy);
+    return busy;
+}
+
+void Publisher::rebase(OpenInode& file, const Inode& inode) {
+    file.data->rebase(inode.map);
+    file.version = inode.content_version;
+    file.are_pages_stale = true;
+    others_wrote_(file.ino);
+}
+
+void Publisher::take_over(OpenInode& file, const Inode& inode, bool has_turn) {
+    if (inode.content_version <= file.version) return;
+    if (!has_turn && !file.turn.try_take()) return;  // who has it will find out
+    if (inode.content_version > file.version) rebase(file, inode);
+    if (!has_turn) file.turn.give();
+}
+
+void Publisher::mark_dirty(const std::shared_ptr<OpenInode>& file) {
+    if (file->is_dirty_listed.exchange(true)) return;
+    open_inodes_.use_again(*file);
+    MutexLock lock(mutex_);
+    marked_.push_back(file);
+}
+
+void Publisher::publish_soon(const std::shared_ptr<OpenInode>& file) {
+    mark_dirty(file);  // whoever queues it takes over this use
+    std::shared_ptr<OpenInode> taken;
+    {
+        MutexLock lock(mutex_);
+        auto at = std::find(marked_.begin(), marked_.end(), file);
+        if (at == marked_.end()) return;  // a flusher has it
+        taken = std::move(*at);
+        *at = std::move(marked_.back());
+        marked_.pop_back();
+    }
+    if (flushers_.try_post([this, taken] { publish_queued(taken); })) return;
+    MutexLock lock(mutex_);
+    marked_.push_back(taken);
+}
+
+void Publisher::publish_marked() {
+    std::vector<std::shared_ptr<OpenInode>> files;
+    {
+        MutexLock lock(mutex_);
+        files.swap(marked_);
+    }
+    for (auto& file : files) {
+        if (flushers_.try_post([this, file] { publish_queued(file); })) continue;
+        MutexLock lock(mutex_);
+        marked_.push_back(file);
+    }
+}
+
+void Publisher::publish_queued(const std::shared_ptr<OpenInode>& file) {
+    file->is_dirty_listed = false;  // from here on a write marks it anew
+    if (auto done = publish(*file); !done) {
+        log_error("a file's bytes could not be stored; they are kept and tried again",
+                  {{"inode", hex(raw(file->ino))}, {"error", done.error().text()}});
+        mark_dirty(file);
+    }
+    open_inodes_.done(file);
+}
+
+Status Publisher::publish_all() {
+    publish_marked();
+    struct Sum {
+        Mutex mutex;
+        CondVar done;
+        size_t left = 0;
+        std::optional<Error> first;
+    };
+    auto sum = std::make_shared<Sum>();
+    auto one = [this, sum](const std::shared_ptr<OpenInode>& file) {
+        auto done = publish(*file);
+        MutexLock lock(sum->mutex);
+        if (!done && !sum->first) sum->first = done.error();
+        if (--sum->left == 0) sum->done.notify_all();
+    };
+    auto files = open_inodes_.all();
+    sum->left = files.size();
+    for (auto& file : files)
+        if (!flushers_.post([one, file] { one(file); })) one(file);
+    MutexLock lock(sum->mutex);
+    while (sum->left > 0) sum->done.wait(sum->mutex);
+    if (sum->first) return *sum->first;
+    return {};
+}
+
+void Publisher::stop() {
+    flushers_.stop();
+    std::vector<std::shared_ptr<OpenInode>> files;
+    {
+        MutexLock lock(mutex_);
+        files.swap(marked_);
+    }
+    for (auto& file : files) open_inodes_.done(file);
+}
+
+void Publisher::note_error(OpenInode& file, const Error& error) {
+    MutexLock lock(file.mutex);
+    ++file.errors;
+    file.last_error = error.code();
+    file.error_was_told = false;
+}
+
+// As Linux does it (errseq): who opens after an error nobody has heard of hears of it too.
+void Publisher::begin_errors(OpenInode& file, Handle& handle) {
+    MutexLock lock(file.mutex);
+    handle.errors_known = file.error_was_told ? file.errors : file.errors - 1;
+}
+
+Status Publisher::tell_error(OpenInode& file, Handle& handle) {
+    MutexLock lock(file.mutex);
+    if (handle.errors_known.exchange(file.errors) == file.errors) return {};
+    file.error_was_told = true;
+    return fail(file.last_error);
+}
+
+}  // namespace meshfs

@@ -1,0 +1,67 @@
+// Brings what was written to the store and its extents into the inode: at fsync and close, when Data asks, and
+// when it has waited `commit`.
+//
+// Bytes are stored first (FileData::flush), then the inode names them (Meta::change, guarded on the content
+// version that the bytes are based on: who finds another mount's version takes it over and flushes again).
+// An error keeps everything dirty; it is tried again, and told once to each handle.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "fs/base/clock.h"
+#include "fs/base/executor.h"
+#include "fs/meta/meta.h"
+#include "fs/vfs/handles.h"
+#include "fs/vfs/open_inodes.h"
+
+namespace meshfs {
+
+class Publisher {
+public:
+    // others_wrote: told when another mount's bytes were taken over; must not block.
+    Publisher(Meta& meta, Clock& clock, OpenInodes& open_inodes, std::function<void(Ino)> others_wrote)
+        : meta_(meta), clock_(clock), open_inodes_(open_inodes), others_wrote_(std::move(others_wrote)),
+          flushers_("flusher", kFlushers, kQueueMax) {}
+
+    // Also run in the change that publishes, after it; an error of it ends the publication and is answered.
+    using Also = std::function<Status(Inode&)>;
+    // All that was accepted before the call is stored and published.  Blocks.  Answers the inode if it was changed.
+    Result<std::optional<Inode>> publish(OpenInode& file, const Also& also = nullptr);
+    // The same for one who has the turn.
+    Result<std::optional<Inode>> publish_in_turn(OpenInode& file, const Also& also = nullptr);
+    // A newer version made by another mount becomes the base; older ones are ignored.  Blocks.
+    void take_over(OpenInode& file, const Inode& inode, bool has_turn);
+
+    // The file has something to publish; a flusher does it within `commit`.  The caller uses the file.
+    void mark_dirty(const std::shared_ptr<OpenInode>& file);
+    void publish_soon(const std::shared_ptr<OpenInode>& file);  // the same, at once.  Never blocks
+    // Queues all that was marked.  From the housekeeping thread.
+    void publish_marked();
+    // All of this mount, several at a time; the first error.
+    Status publish_all();
+    void stop();  // ends the flushers; publish_all() first
+
+    // Errors of earlier publications: each handle hears of each once.
+    void begin_errors(OpenInode& file, Handle& handle);
+    Status tell_error(OpenInode& file, Handle& handle);
+
+private:
+    static constexpr size_t kFlushers = 4;
+    static constexpr size_t kQueueMax = 65536;
+    static constexpr int kRoundsMax = 64;  // of two mounts that publish at each other
+    void rebase(OpenInode& file, const Inode& inode);
+    void note_error(OpenInode& file, const Error& error);
+    void publish_queued(const std::shared_ptr<OpenInode>& file);
+
+    Meta& meta_;
+    Clock& clock_;
+    OpenInodes& open_inodes_;
+    const std::function<void(Ino)> others_wrote_;
+    Executor flushers_;
+    Mutex mutex_;
+    std::vector<std::shared_ptr<OpenInode>> marked_ GUARDED_BY(mutex_);  // each counts as a use
+};
+
+}  // namespace meshfs

@@ -1,0 +1,75 @@
+// A lock that may be held over store calls, and waiting for the answer of a call with a callback.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "fs/base/mutex.h"
+#include "fs/base/result.h"
+#include "fs/store/store.h"
+
+namespace meshfs {
+
+// One at a time; unlike a Mutex its holder may wait.  Any thread.
+class Turn {
+public:
+    void take() {
+        MutexLock lock(mutex_);
+        while (taken_) free_.wait(mutex_);
+        taken_ = true;
+    }
+    bool try_take() {
+        MutexLock lock(mutex_);
+        if (taken_) return false;
+        return taken_ = true;
+    }
+    void give() {
+        MutexLock lock(mutex_);
+        taken_ = false;
+        free_.notify_one();
+    }
+
+private:
+    Mutex mutex_;
+    CondVar free_;
+    bool taken_ GUARDED_BY(mutex_) = false;
+};
+
+class MyTurn {
+public:
+    explicit MyTurn(Turn& turn) : turn_(turn) { turn_.take(); }
+    ~MyTurn() { turn_.give(); }
+    MyTurn(const MyTurn&) = delete;
+    MyTurn& operator=(const MyTurn&) = delete;
+
+private:
+    Turn& turn_;
+};
+
+// Hand then() to a call, wait() for its answer; once each.
+template <class T>
+class Awaited {
+public:
+    Then<T> then() {
+        return [state = state_](Result<T> result) {
+            MutexLock lock(state->mutex);
+            state->result.emplace(std::move(result));
+            state->done.notify_all();
+        };
+    }
+    Result<T> wait() {
+        MutexLock lock(state_->mutex);
+        while (!state_->result) state_->done.wait(state_->mutex);
+        return std::move(*state_->result);
+    }
+
+private:
+    struct State {
+        Mutex mutex;
+        CondVar done;
+        std::optional<Result<T>> result GUARDED_BY(mutex);
+    };
+    std::shared_ptr<State> state_ = std::make_shared<State>();  // this and the callback
+};
+
+}  // namespace meshfs

@@ -1,0 +1,60 @@
+// The mount as a whole.  Each operation is in the file named after what it does: names.cc, attributes.cc, open.cc,
+// read_write.cc, directories.cc, xattrs.cc, locks.cc, paths.cc.
+#include "fs/vfs/vfs.h"
+
+#include "fs/vfs/core.h"
+
+namespace meshfs {
+
+Vfs::Vfs(Store& store, Meta& meta, Clock& clock, VfsSettings settings)
+    : meta_(meta), core_(std::make_unique<VfsCore>(store, meta, clock, std::move(settings))) {}
+Vfs::~Vfs() = default;
+
+Status Vfs::stop() { return core_->stop(); }
+
+void Vfs::set_invalidator(CacheInvalidator invalidator) {
+    MutexLock lock(core_->mutex);
+    core_->invalidator = std::move(invalidator);
+}
+
+void Vfs::observe(ChangeObserver observer) { core_->observers.push_back(std::move(observer)); }
+
+Executor* Vfs::executor_for(Ino ino) {
+    if (!is_served(ino)) return nullptr;
+    auto edge = core_->served.edge_of(ino);
+    return edge ? &(*edge)->served->executor() : nullptr;
+}
+
+Result<struct statvfs> Vfs::statfs() {
+    constexpr uint64_t kBlock = 4096;
+    constexpr uint64_t kFilesPerBlock = 1;  // an inode takes far less; a number that never runs out first
+    Capacity capacity = TRY(core_->store.capacity(kMetaPool));
+    if (auto pool = core_->store.capacity(1)) capacity = *pool;
+    struct statvfs s {};
+    s.f_bsize = s.f_frsize = kBlock;
+    s.f_blocks = capacity.total / kBlock;
+    s.f_bfree = s.f_bavail = capacity.available / kBlock;
+    s.f_ffree = s.f_favail = s.f_bfree * kFilesPerBlock;
+    s.f_files = capacity.objects + s.f_ffree;
+    s.f_namemax = kNameMax;
+    return s;
+}
+
+Status Vfs::syncfs() { return core_->publisher->publish_all(); }
+
+// Numbers can be found again at any time, so nothing is kept for the kernel.
+void Vfs::forget(Ino ino, uint64_t) {
+    if (!is_served(ino)) return;
+    auto edge = core_->served.edge_of(ino);
+    if (!edge) return;
+    auto served = (*edge)->served;
+    (void)served->executor().try_post([served, ino] { served->forget(own_number(ino)); });
+}
+
+Vfs::Usage Vfs::usage() {
+    auto data = core_->data->usage();
+    return {core_->handles.size(), core_->open_inodes->size(), data.dirty_bytes, data.cached_bytes, data.in_flight,
+            core_->purger->waiting()};
+}
+
+}  // namespace meshfs
