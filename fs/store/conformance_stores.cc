@@ -1,6 +1,11 @@
 #include "fs/store/conformance_stores.h"
 
+#include <filesystem>
+
 #include "fs/store/fault_store.h"
+#ifdef MESHFS_HAVE_LOCAL
+#include "fs/store/local_store.h"
+#endif
 #include "fs/store/memory_store.h"
 #include "fs/store/metered_store.h"
 #ifdef MESHFS_HAVE_RADOS
@@ -70,6 +75,33 @@ private:
 };
 #endif
 
+#ifdef MESHFS_HAVE_LOCAL
+class LocalPlace final : public ConformancePlace {
+public:
+    LocalPlace() {
+        std::string made = (std::filesystem::temp_directory_path() / "meshfs-local-XXXXXX").string();
+        if (mkdtemp(made.data()) != nullptr) path_ = made;
+    }
+    ~LocalPlace() override { std::filesystem::remove_all(path_); }
+    std::unique_ptr<Store> open() override { return open_in("/store", {}); }
+    bool takes_several() const override { return false; }
+    std::unique_ptr<Store> open_with_room(uint64_t bytes) override {
+        local::DiskParts parts;
+        parts.room_bytes = bytes;
+        return open_in("/small", std::move(parts));
+    }
+
+private:
+    std::unique_ptr<Store> open_in(const std::string& name, local::DiskParts parts) {
+        StoreOptions options;
+        options.make_directory = true;
+        auto store = open_local_store(*parse_source(path_ + name), options, std::move(parts));
+        return store.ok() ? std::move(*store) : nullptr;
+    }
+    std::string path_;
+};
+#endif
+
 // Another place, each store of it inside a wrapper.
 using Wrap = std::function<std::unique_ptr<Store>(std::unique_ptr<Store>)>;
 class WrappedPlace final : public ConformancePlace {
@@ -106,6 +138,11 @@ std::vector<ConformanceKind> conformance_kinds() {
     std::vector<ConformanceKind> kinds;
     auto memory = kind<MemoryPlace>("memory");
     kinds.push_back(memory);
+#ifdef MESHFS_HAVE_LOCAL
+    auto local = kind<LocalPlace>("local");
+    kinds.push_back(local);
+    kinds.push_back(in_fault("local_in_fault", local, {}));
+#endif
     kinds.push_back(in_fault("memory_in_fault", memory, {}));
     // Delays reorder what may be reordered, and nothing else.
     kinds.push_back(in_fault("memory_delayed", memory, {.seed = 3, .delay_us_min = 0, .delay_us_max = 300}));
