@@ -124,6 +124,10 @@ public:
     }
     Mutation& remove() { return effect({.kind = Effect::Kind::remove}); }
 
+    // For wrappers that rebuild one.
+    Mutation& add(Guard g) { return guards_.push_back(std::move(g)), *this; }
+    Mutation& add(Effect e) { return effect(std::move(e)); }
+
     const ObjectName& object() const { return object_; }
     const SnapContext& snaps() const { return snaps_; }
     const std::vector<Guard>& guards() const { return guards_; }
