@@ -73,7 +73,11 @@ struct Layout {
 // A run of a file's bytes.  The lists are sorted by offset and do not overlap; a gap is a hole.
 struct Extent {
     enum class Kind : uint8_t { own = 1, shared = 2, packed = 3, bytes = 4, far = 5 };
-    enum Flags : uint8_t { whole = 1, frozen = 2, codec = 4 };
+    enum Flags : uint8_t {
+        whole = 1, frozen = 2, codec = 4,
+        closed = 8,  // cut here once: nothing more is written beyond its end in this blob
+        tail = 16    // in lists of freed extents: what it was cut from is kept, its first object perhaps too
+    };
     uint64_t offset = 0;       // in the file
     uint64_t length = 0;       // bytes, > 0
     uint64_t blob_offset = 0;  // of an own blob: equal to `offset`

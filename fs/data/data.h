@@ -91,8 +91,9 @@ public:
     struct Usage { uint64_t dirty_bytes, cached_bytes, in_flight; };
     Usage usage() const;
 
-private:
     class Core;
+
+private:
     std::shared_ptr<Core> core_;  // with FileData and calls in flight
 };
 

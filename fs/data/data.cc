@@ -1,0 +1,96 @@
+#include "fs/data/data.h"
+
+#include <algorithm>
+
+#include "fs/base/wire.h"
+#include "fs/data/file_data.h"
+#include "fs/store/io_batch.h"
+
+namespace meshfs {
+
+void Budget::accept(uint64_t bytes, std::function<void()> then) {
+    {
+        MutexLock lock(mutex_);
+        dirty_ += bytes;
+        if (dirty_ > max_ / 2 || !waiting_.empty()) {
+            waiting_.push_back({bytes, std::move(then)});
+            return;
+        }
+    }
+    then();
+}
+
+void Budget::drop(uint64_t bytes) { release(bytes); }
+void Budget::stored(uint64_t bytes) { release(bytes); }
+
+void Budget::release(uint64_t bytes) {
+    std::vector<std::function<void()>> answered;
+    {
+        MutexLock lock(mutex_);
+        dirty_ -= std::min(dirty_, bytes);
+        // As much is answered as was stored, so that writers run at the store's rate; all, once there is room.
+        uint64_t given = 0;
+        while (!waiting_.empty() && (dirty_ <= max_ / 2 || given + waiting_.front().bytes <= bytes)) {
+            given += waiting_.front().bytes;
+            answered.push_back(std::move(waiting_.front().then));
+            waiting_.pop_front();
+        }
+    }
+    for (auto& then : answered) then();
+}
+
+uint64_t Budget::dirty() const {
+    MutexLock lock(mutex_);
+    return dirty_;
+}
+
+Status Data::Core::visit_objects(const Layout& layout, BlobId blob, uint64_t first, uint64_t end,
+                                 const std::function<void(uint64_t)>& visit) {
+    if (end <= first) return {};
+    if (end - first <= kVisitMax) {
+        for (uint64_t index = first; index < end; ++index) visit(index);
+        return {};
+    }
+    std::string prefix = "b." + hex(raw(blob)) + ".";
+    std::vector<uint64_t> found;
+    TRY(store.list(layout.pool, [&](const std::string& name) -> Status {
+        if (!name.starts_with(prefix)) return {};
+        auto index = parse_hex(name.substr(prefix.size()));
+        if (index && *index >= first && *index < end) found.push_back(*index);
+        return {};
+    }));
+    for (uint64_t index : found) visit(index);
+    return {};
+}
+
+Data::Data(Store& store, Clock& clock, DataSettings settings, DataHooks hooks)
+    : core_(std::make_shared<Core>(store, clock, settings, std::move(hooks))) {}
+Data::~Data() = default;
+void Data::stop() {}
+
+std::unique_ptr<FileData> Data::open(Ino ino, const FileMap& map) {
+    return std::make_unique<FileDataNow>(core_, ino, map);
+}
+
+Data::Usage Data::usage() const { return {core_->budget.dirty(), 0, 0}; }
+
+// The object that a tail begins inside belongs to what it was cut from and goes with that.  Doing it twice does no harm.
+Status Data::remove(Ino ino, const FileMap& map) {
+    TRY(check_layout(map.layout));
+    if (!are_valid(map.extents))
+        return fail(EIO, "the freed extents of inode " + std::to_string(raw(ino)) + " are damaged");
+    IoBatch batch(core_->store, core_->settings.transfers_max);
+    for (const Extent& extent : map.extents) {
+        bool is_tail = (extent.flags & Extent::tail) != 0;
+        uint64_t first = (extent.offset + (is_tail ? map.layout.object_bytes - 1 : 0)) / map.layout.object_bytes;
+        uint64_t end = (extent.end() + map.layout.object_bytes - 1) / map.layout.object_bytes;
+        TRY(core_->visit_objects(map.layout, extent.blob, first, end, [&](uint64_t index) {
+            Mutation mutation(blob_object(map.layout, extent.blob, index));
+            mutation.remove();
+            batch.add(std::move(mutation), ENOENT);
+        }));
+    }
+    return batch.wait();
+}
+
+}  // namespace meshfs

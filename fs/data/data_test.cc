@@ -1,0 +1,271 @@
+// Bytes of files against a plain string, through flushes, failures, deaths and reopening.
+#include "fs/data/data.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "fs/store/memory_store.h"
+
+namespace meshfs {
+namespace {
+
+template <class T>
+Result<T> wait_for(const std::function<void(Then<T>)>& start) {
+    Mutex mutex;
+    CondVar told;
+    std::optional<Result<T>> result;
+    start([&](Result<T> r) {
+        MutexLock lock(mutex);
+        result.emplace(std::move(r));
+        told.notify_all();
+    });
+    MutexLock lock(mutex);
+    while (!result) told.wait(mutex);
+    return std::move(*result);
+}
+
+class FileBytes : public testing::Test {
+protected:
+    FileBytes() { published_.layout.object_bytes = 64 << 10; }
+    DataHooks hooks() {
+        DataHooks h;
+        h.next_blob = [this] { return BlobId{++blobs_}; };
+        h.record_reach = [this](BlobId blob, Ino, uint64_t last) {
+            reach_[blob] = last;
+            return Status();
+        };
+        return h;
+    }
+    void open() { file_ = data_.open(Ino{77}, published_); }
+    void write(uint64_t offset, const std::string& bytes) {
+        auto done = wait_for<void>([&](Then<void> t) {
+            file_->write(offset, Buffer::copy_of(bytes), std::move(t));
+        });
+        ASSERT_TRUE(done.ok());
+    }
+    std::string read(uint64_t offset, uint64_t length) {
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file_->read({offset, length}, std::move(t)); });
+        EXPECT_TRUE(got.ok()) << got.error().text();
+        return got ? join(*got) : std::string();
+    }
+    void publish() {
+        auto flushed = file_->flush();
+        ASSERT_TRUE(flushed.ok()) << flushed.error().text();
+        published_ = flushed->map;
+        for (const Extent& e : flushed->freed) freed_.push_back(e);
+        file_->published(*flushed);
+        ASSERT_FALSE(file_->is_dirty());
+    }
+
+    MemoryStore store_;
+    uint64_t blobs_ = 0;
+    std::map<BlobId, uint64_t> reach_;
+    FileMap published_;
+    std::vector<Extent> freed_;
+    Data data_{store_, Clock::system(), {}, hooks()};
+    std::unique_ptr<FileData> file_;
+};
+
+TEST_F(FileBytes, SmallOnesAreInline) {
+    open();
+    write(0, "hello");
+    publish();
+    EXPECT_EQ(published_.inline_bytes, "hello");
+    EXPECT_EQ(published_.size, 5u);
+    write(4000, std::string(200, 'x'));
+    publish();
+    EXPECT_TRUE(published_.inline_bytes.empty());
+    ASSERT_EQ(published_.extents.size(), 1u);
+    EXPECT_EQ(read(0, 6), std::string("hello\0", 6));
+}
+
+TEST_F(FileBytes, ASparseFileIsOneExtent) {
+    open();
+    write(1ull << 62, "end");
+    write(10, "front");
+    publish();
+    EXPECT_EQ(published_.extents.size(), 1u);
+    EXPECT_EQ(read((1ull << 62) - 2, 5), std::string("\0\0end", 5));
+    EXPECT_EQ(*file_->seek(0, false), 10u);
+    EXPECT_TRUE(data_.remove(Ino{77}, published_).ok());
+    EXPECT_EQ(store_.capacity(1)->objects, 0u);
+}
+
+TEST_F(FileBytes, WhatIsCutNeverComesBack) {
+    open();
+    write(0, std::string(200'000, 'a'));
+    publish();
+    ASSERT_TRUE(file_->truncate(100).ok());
+    ASSERT_TRUE(file_->truncate(300'000).ok());
+    EXPECT_EQ(read(100, 5), std::string(5, '\0'));
+    publish();
+    write(200'000, "b");
+    publish();
+    open();
+    EXPECT_EQ(read(99, 3), std::string("a\0\0", 3));
+    // The purge of what was freed, however late, takes nothing that is mapped.
+    FileMap gone;
+    gone.layout = published_.layout;
+    gone.extents = freed_;
+    ASSERT_TRUE(data_.remove(Ino{77}, gone).ok());
+    EXPECT_EQ(read(99, 3), std::string("a\0\0", 3));
+    EXPECT_EQ(read(199'999, 2), std::string("\0b", 2));
+}
+
+TEST_F(FileBytes, BytesOfAWriterThatDiedDoNotComeBack) {
+    open();
+    write(0, std::string(100'000, 'a'));
+    publish();
+    write(100'000, std::string(100'000, 'z'));
+    ASSERT_TRUE(file_->flush().ok());  // stored, never published
+    open();                            // another mount, after the death
+    write(150'000, "n");
+    publish();
+    EXPECT_EQ(read(100'000, 3), std::string(3, '\0'));
+    write(100'000, "mm");
+    publish();
+    open();
+    EXPECT_EQ(read(99'999, 4), std::string("amm\0", 4));
+}
+
+TEST_F(FileBytes, SeekFindsHolesOfAbsentObjects) {
+    open();
+    write(0, "x");
+    write(5 * 65536, std::string(65536, 'y'));
+    publish();
+    EXPECT_EQ(*file_->seek(0, true), 1u);
+    EXPECT_EQ(*file_->seek(10, false), 5u * 65536);
+    EXPECT_EQ(*file_->seek(5 * 65536, true), 6u * 65536);
+    EXPECT_EQ(file_->seek(6 * 65536, false).code(), ENXIO);
+}
+
+TEST_F(FileBytes, DamagedMapsAreEio) {
+    published_.size = 100;
+    published_.extents = {{.offset = 0, .length = 100, .blob_offset = 7, .blob = BlobId{1}}};
+    open();
+    auto got = wait_for<Buffers>([&](Then<Buffers> t) { file_->read({0, 10}, std::move(t)); });
+    EXPECT_EQ(got.code(), EIO);
+    write(0, "x");
+    EXPECT_EQ(file_->flush().code(), EIO);
+    EXPECT_EQ(data_.remove(Ino{77}, published_).code(), EIO);
+}
+
+// Random operations against a string; `seed` replays.
+class RandomOperations : public testing::TestWithParam<unsigned> {};
+
+TEST_P(RandomOperations, AgreeWithAPlainString) {
+    std::mt19937 random(GetParam());
+    auto below = [&](uint64_t n) { return std::uniform_int_distribution<uint64_t>(0, n - 1)(random); };
+    MemoryStore store;
+    uint64_t blobs = 0;
+    DataHooks hooks;
+    hooks.next_blob = [&] { return BlobId{++blobs}; };
+    hooks.record_reach = [](BlobId, Ino, uint64_t) { return Status(); };
+    DataSettings settings;
+    settings.dirty_bytes_max = 1 << 20;
+    Data data(store, Clock::system(), settings, hooks);
+    FileMap published;
+    published.layout.object_bytes = 64 << 10;
+    std::string model, model_published;
+    std::vector<Extent> freed;
+    auto file = data.open(Ino{5}, published);
+    for (int step = 0; step < 400; ++step) {
+        uint64_t offset = below(4) == 0 ? below(5000) : below(600'000);
+        uint64_t length = 1 + (below(3) == 0 ? below(200'000) : below(3000));
+        switch (below(12)) {
+            case 0: case 1: case 2: case 3: {
+                std::string bytes(length, static_cast<char>('a' + below(26)));
+                // Not waited for: nobody flushes while this thread would wait for room.
+                file->write(offset, Buffer::copy_of(bytes), [](Status) {});
+                if (model.size() < offset + length) model.resize(offset + length);
+                model.replace(offset, length, bytes);
+                break;
+            }
+            case 4: {
+                std::string bytes(length, 'A');
+                file->append(Buffer::copy_of(bytes), [](Result<uint64_t>) {});
+                model += bytes;
+                break;
+            }
+            case 5: {
+                uint64_t size = below(2) == 0 ? below(model.size() + 1) : offset;
+                ASSERT_TRUE(file->truncate(size).ok());
+                model.resize(size);
+                break;
+            }
+            case 6:
+                ASSERT_TRUE(file->punch({offset, length}).ok());
+                if (offset < model.size())
+                    std::fill_n(model.begin() + static_cast<long>(offset),
+                                std::min<uint64_t>(length, model.size() - offset), '\0');
+                break;
+            case 7: {
+                bool keep = below(2) == 0;
+                ASSERT_TRUE(file->zero({offset, length}, keep).ok());
+                if (!keep && model.size() < offset + length) model.resize(offset + length);
+                if (offset < model.size())
+                    std::fill_n(model.begin() + static_cast<long>(offset),
+                                std::min<uint64_t>(length, model.size() - offset), '\0');
+                break;
+            }
+            case 8: case 9: {
+                auto flushed = file->flush();
+                ASSERT_TRUE(flushed.ok()) << flushed.error().text();
+                published = flushed->map;
+                freed.insert(freed.end(), flushed->freed.begin(), flushed->freed.end());
+                file->published(*flushed);
+                model_published = model;
+                if (below(3) == 0) {
+                    FileMap gone;
+                    gone.layout = published.layout;
+                    gone.extents = std::exchange(freed, {});
+                    std::erase_if(gone.extents, [](const Extent& e) { return e.length == 0; });
+                    for (const Extent& e : gone.extents) {
+                        FileMap one = gone;
+                        one.extents = {e};
+                        ASSERT_TRUE(data.remove(Ino{5}, one).ok());
+                    }
+                }
+                break;
+            }
+            case 10:
+                // In-place changes of published bytes may survive a death, so only a published file is reopened.
+                if (model == model_published && !file->is_dirty()) file = data.open(Ino{5}, published);
+                break;
+            default: break;
+        }
+        ASSERT_EQ(file->size(), model.size()) << "seed " << GetParam() << " step " << step;
+        uint64_t at = below(model.size() + 10), count = below(100'000);
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({at, count}, std::move(t)); });
+        ASSERT_TRUE(got.ok());
+        std::string expected = at < model.size() ? model.substr(at, count) : std::string();
+        ASSERT_TRUE(join(*got) == expected) << "seed " << GetParam() << " step " << step << " at " << at;
+    }
+}
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomOperations, testing::Range(1u, 41u));
+
+TEST(Backpressure, WritersAreAnsweredAsBytesAreStored) {
+    MemoryStore store;
+    DataHooks hooks;
+    hooks.next_blob = [] { return BlobId{1}; };
+    hooks.record_reach = [](BlobId, Ino, uint64_t) { return Status(); };
+    int asked = 0;
+    hooks.flush_wanted = [&](Ino) { ++asked; };
+    DataSettings settings;
+    settings.dirty_bytes_max = 1 << 20;
+    Data data(store, Clock::system(), settings, hooks);
+    auto file = data.open(Ino{5}, {});
+    int answered = 0;
+    for (uint64_t i = 0; i < 16; ++i)
+        file->write(i << 17, Buffer::zeros(1 << 17), [&](Status) { ++answered; });
+    EXPECT_EQ(answered, 4);
+    EXPECT_GE(asked, 1);
+    ASSERT_TRUE(file->flush().ok());
+    EXPECT_EQ(answered, 16);
+    EXPECT_EQ(data.usage().dirty_bytes, 0u);
+}
+
+}  // namespace
+}  // namespace meshfs

@@ -1,0 +1,79 @@
+#include "fs/data/dirty.h"
+
+#include <algorithm>
+
+namespace meshfs {
+
+void Dirty::drop(ByteRange range) {
+    if (range.length == 0) return;
+    auto it = pieces_.upper_bound(range.offset);
+    if (it != pieces_.begin()) --it;
+    while (it != pieces_.end() && it->first < range.end()) {
+        uint64_t at = it->first;
+        Buffer piece = it->second;
+        uint64_t end = at + piece.size();
+        if (end <= range.offset) {
+            ++it;
+            continue;
+        }
+        bytes_ -= piece.size();
+        it = pieces_.erase(it);
+        if (at < range.offset) {
+            pieces_.emplace(at, piece.slice(0, range.offset - at));
+            bytes_ += range.offset - at;
+        }
+        if (end > range.end()) {
+            uint64_t kept = end - range.end();
+            it = pieces_.emplace(range.end(), piece.slice(piece.size() - kept, kept)).first;
+            bytes_ += kept;
+            break;
+        }
+    }
+}
+
+void Dirty::put(uint64_t offset, Buffer bytes) {
+    if (bytes.empty()) return;
+    drop({offset, bytes.size()});
+    bytes_ += bytes.size();
+    pieces_.emplace(offset, std::move(bytes));
+}
+
+void Dirty::put_below(const Dirty& older) {
+    for (const auto& [offset, bytes] : older.pieces_)
+        for (const ByteRange& gap : gaps_in({offset, bytes.size()}))
+            put(gap.offset, bytes.slice(gap.offset - offset, gap.length));
+}
+
+void Dirty::clear() {
+    pieces_.clear();
+    bytes_ = 0;
+}
+
+uint64_t Dirty::end() const {
+    return pieces_.empty() ? 0 : pieces_.rbegin()->first + pieces_.rbegin()->second.size();
+}
+
+std::vector<Dirty::Part> Dirty::parts_in(ByteRange range) const {
+    std::vector<Part> parts;
+    auto it = pieces_.upper_bound(range.offset);
+    if (it != pieces_.begin()) --it;
+    for (; it != pieces_.end() && it->first < range.end(); ++it) {
+        uint64_t from = std::max(it->first, range.offset);
+        uint64_t to = std::min(it->first + it->second.size(), range.end());
+        if (from < to) parts.push_back({from, it->second.slice(from - it->first, to - from)});
+    }
+    return parts;
+}
+
+std::vector<ByteRange> Dirty::gaps_in(ByteRange range) const {
+    std::vector<ByteRange> gaps;
+    uint64_t at = range.offset;
+    for (const Part& part : parts_in(range)) {
+        if (part.offset > at) gaps.push_back({at, part.offset - at});
+        at = part.offset + part.bytes.size();
+    }
+    if (at < range.end()) gaps.push_back({at, range.end() - at});
+    return gaps;
+}
+
+}  // namespace meshfs

@@ -1,0 +1,88 @@
+#include "fs/data/extents.h"
+
+#include <algorithm>
+
+namespace meshfs {
+namespace {
+
+Extent part_of(const Extent& extent, ByteRange range) {
+    Extent part = extent;
+    part.blob_offset += range.offset - extent.offset;
+    part.offset = range.offset;
+    part.length = range.length;
+    return part;
+}
+
+}  // namespace
+
+std::vector<Mapped> map_range(const Extents& extents, ByteRange range) {
+    std::vector<Mapped> parts;
+    uint64_t at = range.offset;
+    auto first = std::partition_point(extents.begin(), extents.end(),
+                                      [&](const Extent& e) { return e.end() <= range.offset; });
+    for (auto e = first; e != extents.end() && e->offset < range.end(); ++e) {
+        if (e->offset > at) parts.push_back({{at, e->offset - at}, std::nullopt});
+        at = std::max(at, e->offset);
+        uint64_t end = std::min(e->end(), range.end());
+        parts.push_back({{at, end - at}, *e});
+        at = end;
+    }
+    if (at < range.end()) parts.push_back({{at, range.end() - at}, std::nullopt});
+    return parts;
+}
+
+Extents cut_extents(Extents& extents, uint64_t size) {
+    Extents gone;
+    while (!extents.empty() && extents.back().end() > size) {
+        Extent last = extents.back();
+        extents.pop_back();
+        if (last.offset >= size) {
+            gone.push_back(last);
+            continue;
+        }
+        Extent kept = part_of(last, {last.offset, size - last.offset});
+        kept.flags |= Extent::closed;
+        gone.push_back(part_of(last, {size, last.end() - size}));
+        gone.back().flags |= Extent::tail;
+        extents.push_back(kept);
+        break;
+    }
+    std::reverse(gone.begin(), gone.end());
+    return gone;
+}
+
+void add_own(Extents& extents, ByteRange range, BlobId blob) {
+    auto after = std::partition_point(extents.begin(), extents.end(),
+                                      [&](const Extent& e) { return e.offset < range.offset; });
+    Extent added{.offset = range.offset, .length = range.length, .blob_offset = range.offset, .blob = blob};
+    auto joins = [&](const Extent& e) { return e.kind == Extent::Kind::own && e.blob == blob; };
+    bool joins_before = after != extents.begin() && joins(*(after - 1));
+    bool joins_after = after != extents.end() && joins(*after);
+    if (joins_before && joins_after) {
+        Extent& before = *(after - 1);
+        before.flags = after->flags;
+        before.length = after->end() - before.offset;
+        extents.erase(after);
+    } else if (joins_before) {
+        Extent& before = *(after - 1);
+        before.length = range.end() - before.offset;
+    } else if (joins_after) {
+        after->length = after->end() - range.offset;
+        after->offset = after->blob_offset = range.offset;
+    } else {
+        extents.insert(after, added);
+    }
+}
+
+bool are_valid(const Extents& extents) {
+    uint64_t at = 0;
+    for (const Extent& e : extents) {
+        if (e.offset < at || e.length == 0 || e.offset > kFileSizeMax || e.length > kFileSizeMax - e.offset)
+            return false;
+        if (e.kind != Extent::Kind::own || e.blob_offset != e.offset) return false;
+        at = e.end();
+    }
+    return true;
+}
+
+}  // namespace meshfs

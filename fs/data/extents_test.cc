@@ -1,0 +1,73 @@
+#include "fs/data/extents.h"
+
+#include <gtest/gtest.h>
+
+#include "fs/data/layout.h"
+
+namespace meshfs {
+namespace {
+
+Extent own(uint64_t offset, uint64_t length, uint64_t blob) {
+    return {.offset = offset, .length = length, .blob_offset = offset, .blob = BlobId{blob}};
+}
+
+TEST(Layout, CutsARangeAtObjects) {
+    auto pieces = pieces_of({}, {4194300, 10});
+    ASSERT_EQ(pieces.size(), 2u);
+    EXPECT_EQ(pieces[0].range, (ByteRange{4194300, 4}));
+    EXPECT_EQ(pieces[1].object, 1u);
+    EXPECT_EQ(pieces[1].range.length, 6u);
+    EXPECT_TRUE(pieces_of({}, {5, 0}).empty());
+    EXPECT_EQ(pieces_of({}, {kFileSizeMax - 1, 1}).size(), 1u);
+}
+
+TEST(Layout, RefusesWhatNobodyWrites) {
+    EXPECT_EQ(check_layout({.object_bytes = 0}).code(), EIO);
+    EXPECT_EQ(check_layout({.object_bytes = 3u << 20}).code(), EIO);
+    EXPECT_EQ(check_layout({.object_bytes = 1u << 31}).code(), EIO);
+    EXPECT_TRUE(check_layout({}).ok());
+}
+
+TEST(Extents, MapsHolesAndExtentsInOrder) {
+    Extents list{own(10, 10, 1), own(30, 10, 2)};
+    auto parts = map_range(list, {0, 50});
+    ASSERT_EQ(parts.size(), 5u);
+    EXPECT_FALSE(parts[0].extent);
+    EXPECT_EQ(parts[1].extent->blob, BlobId{1});
+    EXPECT_EQ(parts[2].range, (ByteRange{20, 10}));
+    EXPECT_EQ(parts[4].range, (ByteRange{40, 10}));
+    EXPECT_EQ(map_range(list, {12, 3}).size(), 1u);
+}
+
+TEST(Extents, ACutClosesWhatItLeaves) {
+    Extents list{own(0, 100, 1), own(100, 100, 2)};
+    auto gone = cut_extents(list, 50);
+    ASSERT_EQ(list.size(), 1u);
+    EXPECT_EQ(list[0].length, 50u);
+    EXPECT_TRUE(list[0].flags & Extent::closed);
+    ASSERT_EQ(gone.size(), 2u);
+    EXPECT_EQ(gone[0].offset, 50u);
+    EXPECT_EQ(gone[0].blob_offset, 50u);
+}
+
+TEST(Extents, NeighboursOfOneBlobBecomeOne) {
+    Extents list{own(0, 10, 1), own(50, 10, 1)};
+    add_own(list, {20, 10}, BlobId{1});
+    ASSERT_EQ(list.size(), 1u);
+    EXPECT_EQ(list[0].end(), 60u);
+    add_own(list, {70, 5}, BlobId{2});
+    EXPECT_EQ(list.size(), 2u);
+}
+
+TEST(Extents, DamagedListsAreNotValid) {
+    EXPECT_TRUE(are_valid({own(0, 10, 1), own(10, 10, 1)}));
+    EXPECT_FALSE(are_valid({own(0, 10, 1), own(9, 10, 1)}));
+    EXPECT_FALSE(are_valid({own(0, 0, 1)}));
+    EXPECT_FALSE(are_valid({own(kFileSizeMax, 2, 1)}));
+    Extent packed = own(0, 10, 1);
+    packed.kind = Extent::Kind::packed;
+    EXPECT_FALSE(are_valid({packed}));
+}
+
+}  // namespace
+}  // namespace meshfs

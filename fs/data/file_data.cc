@@ -1,0 +1,124 @@
+#include "fs/data/file_data.h"
+
+#include <algorithm>
+
+namespace meshfs {
+
+FileDataNow::FileDataNow(std::shared_ptr<Data::Core> core, Ino ino, const FileMap& map)
+    : core_(std::move(core)), ino_(ino), map_(map), size_(map.size) {}
+
+FileDataNow::~FileDataNow() {
+    discard();
+    MutexLock lock(mutex_);
+    while (!reads_.empty()) changed_.wait(mutex_);
+}
+
+FileDataNow::Exclusive::Exclusive(FileDataNow& file) : file_(file) {
+    MutexLock lock(file_.mutex_);
+    while (file_.is_exclusive_) file_.changed_.wait(file_.mutex_);
+    file_.is_exclusive_ = true;
+}
+
+FileDataNow::Exclusive::~Exclusive() {
+    MutexLock lock(file_.mutex_);
+    file_.is_exclusive_ = false;
+    file_.changed_.notify_all();
+}
+
+uint64_t FileDataNow::size() {
+    MutexLock lock(mutex_);
+    return size_;
+}
+
+bool FileDataNow::is_dirty() {
+    MutexLock lock(mutex_);
+    return !dirty_.empty() || !flushing_.empty() || unpublished_;
+}
+
+Time FileDataNow::mtime() {
+    MutexLock lock(mutex_);
+    return mtime_;
+}
+
+// Hostile metadata: what the map says is checked before a byte is moved by it.
+Status FileDataNow::check_map() const {
+    TRY(check_layout(map_.layout));
+    if (!are_valid(map_.extents) || (!map_.inline_bytes.empty() && !map_.extents.empty()))
+        return fail(EIO, "the extents of inode " + std::to_string(raw(ino_)) + " are damaged");
+    return {};
+}
+
+void FileDataNow::accept(uint64_t offset, Buffer bytes) {
+    uint64_t before = dirty_.bytes(), length = bytes.size();
+    dirty_.put(offset, std::move(bytes));
+    core_->budget.drop(before + length - dirty_.bytes());  // what it replaced
+    size_ = std::max(size_, offset + length);
+    mtime_ = core_->clock.now();
+    unpublished_ = true;
+    ++changes_;
+}
+
+void FileDataNow::write(uint64_t offset, Buffer bytes, Then<void> then) {
+    if (offset > kFileSizeMax || bytes.size() > kFileSizeMax - offset) return then(fail(EFBIG));
+    uint64_t length = bytes.size();
+    bool wants_flush = false;
+    // Counted first: a flush that takes these bytes must find them in the budget.
+    core_->budget.accept(length, [then = std::move(then)] { then({}); });
+    {
+        MutexLock lock(mutex_);
+        accept(offset, std::move(bytes));
+        wants_flush = !flush_asked_ && (dirty_.bytes() >= kFlushBytes || core_->budget.is_short());
+        flush_asked_ = flush_asked_ || wants_flush;
+    }
+    if (wants_flush && core_->hooks.flush_wanted) core_->hooks.flush_wanted(ino_);
+}
+
+void FileDataNow::append(Buffer bytes, Then<uint64_t> then) {
+    uint64_t length = bytes.size(), offset = 0;
+    {
+        MutexLock lock(mutex_);
+        offset = size_;
+        if (length <= kFileSizeMax - offset) {
+            core_->budget.accept(length, [] {});
+            accept(offset, std::move(bytes));
+        }
+    }
+    if (length > kFileSizeMax - offset) return then(fail(EFBIG));
+    core_->budget.accept(0, [then = std::move(then), offset] { then(offset); });
+    if (core_->budget.is_short() && core_->hooks.flush_wanted) core_->hooks.flush_wanted(ino_);
+}
+
+void FileDataNow::published(const Publication& what) {
+    MutexLock lock(mutex_);
+    if (what.number != number_ || !what.changed) return;
+    freed_.erase(freed_.begin(), freed_.begin() + static_cast<ptrdiff_t>(freed_in_publication_));
+    freed_in_publication_ = 0;
+    if (changes_ == changes_in_publication_) {
+        unpublished_ = false;
+        mtime_ = {};
+    }
+}
+
+void FileDataNow::rebase(const FileMap& map) {
+    Exclusive alone(*this);
+    MutexLock lock(mutex_);
+    if (unpublished_) return;  // own changes go in first; the publication is guarded on what it replaces
+    map_ = map;
+    size_ = map.size;
+    fresh_ = {};
+}
+
+void FileDataNow::discard() {
+    Exclusive alone(*this);
+    MutexLock lock(mutex_);
+    core_->budget.stored(dirty_.bytes() + flushing_.bytes());
+    dirty_.clear();
+    flushing_.clear();
+    freed_.clear();
+    freed_in_publication_ = 0;
+    size_ = map_.size;
+    unpublished_ = false;
+    mtime_ = {};
+}
+
+}  // namespace meshfs
