@@ -1,0 +1,48 @@
+// What may follow -o, and what it means; defaults from the configuration file.   Manual: mount.fuse.meshfs(8)
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fs/base/config.h"
+#include "fs/fuse/session.h"
+#include "fs/meta/meta.h"
+#include "fs/store/source.h"
+#include "fs/vfs/vfs.h"
+#include "plugins/loader.h"
+
+namespace meshfs {
+
+inline constexpr const char* kConfigPath = "/etc/meshfs/meshfs.toml";
+
+struct MountOptions {
+    StoreOptions store;
+    MetaOptions meta;
+    VfsSettings vfs;
+    FuseSettings fuse;
+    std::vector<PluginConfig> plugins;
+
+    std::string config_path = kConfigPath;
+    std::string subdir = "/";
+    bool create = false;      // the volume, if absent
+    bool foreground = false;
+    bool nonempty = false;    // a directory with files may be hidden by the mount
+    int64_t umount_timeout_ns = 80 * kNsPerSecond;
+    std::string log_target = "syslog", log_level = "info";
+    std::vector<std::string> warnings;  // options that were skipped (-s)
+};
+
+// "a=1,b" of -o, given once or more: split at commas outside of "..." and not after a backslash.
+std::vector<std::string> split_options(const std::vector<std::string>& lists);
+
+// source: as written.  The file's settings and plugins hold if its [volume] source is this one, or not set.
+// sloppy (-s): an unknown option is a warning.  EINVAL, ENOENT: a sentence that names the option.
+Result<MountOptions> parse_mount_options(const Source& source, const std::vector<std::string>& options, bool sloppy);
+
+// Those of the options that all commands share with mount: config=, conf=, id=, keyring=, mount_timeout=.
+Result<StoreOptions> parse_store_options(const Source& source, const std::vector<std::string>& options);
+
+// "/srv/mesh" for "local:../mesh/": one spelling of one volume.
+std::string normal_source(const Source& source);
+
+}  // namespace meshfs

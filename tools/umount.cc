@@ -1,0 +1,128 @@
+// meshfs umount DIR; as umount.fuse.meshfs what umount(8) runs: returns when everything is stored.
+//
+// umount(2) returns at once, with the daemon still flushing.  So: find the daemon, have it flush while errors can
+// still be told, unmount, and wait until it has ended.
+#include <poll.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+
+#include "fs/base/result.h"
+#include "fs/fuse/mount_point.h"
+#include "tools/arguments.h"
+#include "tools/commands.h"
+#include "tools/umount.h"
+
+namespace meshfs {
+namespace {
+
+constexpr int kUsage = 1, kFailed = 32;
+
+struct UmountArguments {
+    std::string target, type, mount_namespace;
+    bool lazy = false, force = false, fake = false, no_mtab = false, verbose = false, read_only = false,
+         quiet = false, same_mount = false;
+};
+
+// DIR, or a SOURCE that is mounted once.
+Result<MountPoint> find_mount(const std::string& target) {
+    std::string path = target;
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    if (auto point = mount_point_at(path)) return *point;
+    char resolved[PATH_MAX];
+    if (realpath(path.c_str(), resolved) != nullptr)
+        if (auto point = mount_point_at(resolved)) return *point;
+    for (const auto& point : mount_points())
+        if (point.source == target || point.source == path) return point;
+    return fail(EINVAL, target + " is not a MeshFS mount; /proc/mounts lists those there are");
+}
+
+Status take_away(const UmountArguments& arguments, const MountPoint& point) {
+    if (geteuid() != 0) {
+        pid_t child = fork();
+        if (child == 0) {
+            execlp("fusermount3", "fusermount3", "-u", arguments.lazy ? "-z" : "--", point.directory.c_str(), nullptr);
+            _exit(127);
+        }
+        int status = 0;
+        if (child > 0 && waitpid(child, &status, 0) == child && status == 0) return {};
+        return fail(EPERM, "fusermount3 could not unmount " + point.directory);
+    }
+    int flags = (arguments.lazy ? MNT_DETACH : 0) | (arguments.force ? MNT_FORCE : 0);
+    if (umount2(point.directory.c_str(), flags) == 0) return {};
+    std::string remedy = errno == EBUSY ? "; `fuser -vm " + point.directory + "` shows who uses it" : "";
+    return fail(errno, "cannot unmount " + point.directory + remedy);
+}
+
+void wait_for_end(int pidfd) {
+    if (pidfd < 0) return;
+    pollfd wait{pidfd, POLLIN, 0};
+    while (poll(&wait, 1, -1) < 0 && errno == EINTR) {
+    }
+    close(pidfd);
+}
+
+}  // namespace
+
+// Who listens on the mount's socket is its daemon; the kernel says which process that is.
+int open_daemon(const std::string& socket_path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (socket_path.empty() || socket_path.size() >= sizeof address.sun_path) return -1;
+    std::strcpy(address.sun_path, socket_path.c_str());
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    ucred peer{};
+    socklen_t length = sizeof peer;
+    int pidfd = -1;
+    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0)
+        pidfd = static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0));
+    close(fd);
+    return pidfd;
+}
+
+int run_umount(int argc, char** argv) {
+    UmountArguments arguments;
+    CLI::App app{"Stores everything, takes the mount away, and returns when its daemon has ended."};
+    app.add_option("DIR", arguments.target, "where it is mounted, or its SOURCE")->required();
+    app.add_option("-t", arguments.type, "accepted: fuse.meshfs");
+    app.add_option("-N", arguments.mount_namespace, "accepted from umount(8), which has entered it");
+    app.add_flag("-l", arguments.lazy, "detach even if busy; the daemon ends with the last open file");
+    app.add_flag("-f", arguments.force, "drop the connection: callers that wait get an error");
+    app.add_flag("--fake", arguments.fake, "check the arguments only");
+    app.add_flag("-n", arguments.no_mtab, "accepted: there is no mtab");
+    app.add_flag("-v", arguments.verbose, "accepted");
+    app.add_flag("-r", arguments.read_only, "accepted, without effect");
+    app.add_flag("-q", arguments.quiet, "accepted");
+    app.add_flag("-i", arguments.same_mount, "accepted");
+    app.footer("exit: 0 unmounted and everything stored, 1 usage, 32 failed");
+    if (auto status = read_arguments(app, "umount", argc, argv, kUsage)) return *status;
+
+    auto point = find_mount(arguments.target);
+    if (!point.ok()) return complain("umount", point.error().detail()), kUsage;
+    if (arguments.fake) return 0;
+    std::string control = control_socket_of(point->device);
+    if (!arguments.lazy && !arguments.force) {
+        Status flushed = flush_mount(control);
+        if (!flushed.ok()) {
+            complain("umount", flushed.error().in("not everything could be stored, still mounted").text());
+            return kFailed;
+        }
+    }
+    int daemon = open_daemon(control);
+    Status gone = take_away(arguments, *point);
+    if (!gone.ok()) return complain("umount", gone.error().text()), kFailed;
+    if (arguments.lazy) return 0;
+    wait_for_end(daemon);
+    return 0;
+}
+
+}  // namespace meshfs
