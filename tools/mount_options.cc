@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 
+#include "fs/base/log.h"
 #include "fs/base/nearest.h"
 
 namespace meshfs {

@@ -179,11 +179,7 @@ Status serve_mount(const MountRequest& request, const std::function<void()>& rea
     std::unique_ptr<Store> store = TRY(open_store(request.source, options.store));
     TRY(make_volume_if_absent(*store, request));
     VolumeInfo volume = TRY(read_volume(*store));
-    if (!volume.data_pool.empty() && request.source.kind == Source::Kind::rados) {
-        store.reset();
-        options.store.data_pools[Pool{1}] = volume.data_pool;
-        store = TRY(open_store(request.source, options.store));
-    }
+    if (!volume.data_pool.empty()) TRY(store->add_data_pool(Pool{1}, volume.data_pool));
     std::unique_ptr<Meta> meta = TRY(Meta::open(*store, Clock::system(), options.meta));
     Status first;
     {

@@ -1,7 +1,6 @@
 // meshfs umount DIR; as umount.fuse.meshfs what umount(8) runs: returns when everything is stored.
 //
-// umount(2) returns at once, with the daemon still flushing.  So: find the daemon, have it flush while errors can
-// still be told, unmount, and wait until it has ended.
+// umount(2) returns at once, with the daemon still flushing.  So: find the daemon, unmount, wait until it has ended.
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -18,7 +17,6 @@
 #include "fs/fuse/mount_point.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
-#include "tools/umount.h"
 
 namespace meshfs {
 namespace {
@@ -69,7 +67,12 @@ void wait_for_end(int pidfd) {
     close(pidfd);
 }
 
-}  // namespace
+// Where the mount on this device ("0:57") listens.
+std::string control_socket_of(const std::string& device) {
+    const char* own = getenv("XDG_RUNTIME_DIR");
+    bool is_user = geteuid() != 0 && own != nullptr;
+    return (is_user ? std::string(own) : std::string("/run")) + "/meshfs/" + device + ".sock";
+}
 
 // Who listens on the mount's socket is its daemon; the kernel says which process that is.
 int open_daemon(const std::string& socket_path) {
@@ -88,6 +91,8 @@ int open_daemon(const std::string& socket_path) {
     close(fd);
     return pidfd;
 }
+
+}  // namespace
 
 int run_umount(int argc, char** argv) {
     UmountArguments arguments;
@@ -109,15 +114,7 @@ int run_umount(int argc, char** argv) {
     auto point = find_mount(arguments.target);
     if (!point.ok()) return complain("umount", point.error().detail()), kUsage;
     if (arguments.fake) return 0;
-    std::string control = control_socket_of(point->device);
-    if (!arguments.lazy && !arguments.force) {
-        Status flushed = flush_mount(control);
-        if (!flushed.ok()) {
-            complain("umount", flushed.error().in("not everything could be stored, still mounted").text());
-            return kFailed;
-        }
-    }
-    int daemon = open_daemon(control);
+    int daemon = open_daemon(control_socket_of(point->device));
     Status gone = take_away(arguments, *point);
     if (!gone.ok()) return complain("umount", gone.error().text()), kFailed;
     if (arguments.lazy) return 0;
