@@ -3,9 +3,7 @@
 // read and write are started by the reader thread and answered by whoever completes them; everything else that may
 // wait runs on the workers.
 #include <sys/file.h>
-#include <sys/ioctl.h>
 
-#include <linux/fs.h>
 #include <linux/fuse.h>
 
 #include <atomic>
@@ -34,6 +32,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
                 vfs.release(opened->handle, 0, false);
                 return reply_error(request, done.error());
             }
+            request.session->forget_privileges(request.ino);
         }
         reply_open(request, *opened, flags);
     });
@@ -70,9 +69,11 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_fil
 }
 
 void start_write(const Request& request, uint64_t handle, uint64_t offset, Buffer bytes, bool kill, bool from_cache) {
-    request.session->vfs().write(handle, offset, std::move(bytes), kill, from_cache, [request](Result<size_t> done) {
+    auto answer = [request, kill](Result<size_t> done) {
+        if (kill) request.session->forget_privileges(request.ino);
         done.ok() ? reply_written(request, *done) : reply_error(request, done.error());
-    });
+    };
+    request.session->vfs().write(handle, offset, std::move(bytes), kill, from_cache, std::move(answer));
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off_t offset,
@@ -82,8 +83,9 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off
     Buffer bytes = incoming().buffer->keep(data, size);
     bool kill = incoming().kill_suid_sgid, from_cache = file->writepage;
     auto at = static_cast<uint64_t>(offset);
-    // Clearing setuid changes the inode, which may wait for the store.
-    if (!kill && session.vfs().executor_for(request.ino) == nullptr)
+    // Clearing setuid changes the inode, O_SYNC and shared appends ask the store: those may wait.
+    bool may_wait = kill || (file->flags & (O_SYNC | O_DSYNC | O_APPEND)) != 0;
+    if (!may_wait && session.vfs().executor_for(request.ino) == nullptr)
         return start_write(request, file->fh, at, std::move(bytes), kill, from_cache);
     session.post(request.ino, [request, handle = file->fh, at, bytes = std::move(bytes), kill, from_cache] {
         start_write(request, handle, at, bytes, kill, from_cache);
@@ -237,27 +239,6 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file, int op) noex
     set_lock(req, Op::flock, ino, wanted, (op & LOCK_NB) == 0);
 }
 
-// chattr and lsattr.  The kernel asks with 4 bytes, whatever the long in the command's number says.
-void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void*, fuse_file_info*, unsigned, const void* in,
-              size_t in_bytes, size_t out_bytes) noexcept {
-    uint32_t flags = 0;
-    if (command == FS_IOC_SETFLAGS && in != nullptr && in_bytes >= sizeof flags) {
-        std::memcpy(&flags, in, sizeof flags);
-        return on_worker(req, Op::ioctl, ino, [flags](Vfs& vfs, const Request& request, const Caller& c) {
-            auto done = vfs.set_flags(c, request.ino, flags);
-            done.ok() ? reply_ioctl(request, {}) : reply_error(request, done.error());
-        });
-    }
-    if (command == FS_IOC_GETFLAGS && out_bytes >= sizeof flags)
-        return on_worker(req, Op::ioctl, ino, [](Vfs& vfs, const Request& request, const Caller&) {
-            auto known = vfs.get_flags(request.ino);
-            if (!known.ok()) return reply_error(request, known.error());
-            uint32_t answer = *known;
-            reply_ioctl(request, {reinterpret_cast<const char*>(&answer), sizeof answer});
-        });
-    fuse_reply_err(req, ENOTTY);
-}
-
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                   fuse_file_info* file) noexcept {
     ByteRange range{static_cast<uint64_t>(offset), static_cast<uint64_t>(length)};
@@ -306,7 +287,6 @@ void fill_file_ops(fuse_lowlevel_ops& ops) {
     ops.getlk = op_getlk;
     ops.setlk = op_setlk;
     ops.flock = op_flock;
-    ops.ioctl = op_ioctl;
     ops.fallocate = op_fallocate;
     ops.lseek = op_lseek;
     ops.copy_file_range = op_copy_file_range;

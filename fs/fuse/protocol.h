@@ -17,6 +17,7 @@ inline constexpr uint32_t kWriteKillSuidgid = 1u << 2;
 inline constexpr uint32_t kOpenKillSuidgid = 1u << 0;
 inline constexpr uint32_t kSetxattrAclKillSgid = 1u << 0;
 
+inline constexpr uint64_t kInitParallelDirops = uint64_t{1} << 18;  // known to libfuse 3.14, and forgotten
 inline constexpr uint64_t kInitKillprivV2 = uint64_t{1} << 28;
 inline constexpr uint64_t kInitSetxattrExt = uint64_t{1} << 29;
 inline constexpr uint64_t kInitExt = uint64_t{1} << 30;

@@ -40,6 +40,7 @@ Valid valid_of(const Request& request, int64_t valid_ns) {
 
 void fill(const Request& request, const Attributes& from, fuse_attr& to) {
     const Inode& inode = from.inode;
+    if (inode.is_file() && (inode.mode & (S_ISUID | S_ISGID)) != 0) request.session->note_privileged(inode.ino);
     to.ino = request.session->nodeid_of(inode.ino);
     to.size = inode.is_symlink() ? inode.map.inline_bytes.size() : inode.map.size;
     to.blocks = from.blocks;

@@ -107,6 +107,7 @@ Status FuseSession::connect() {
     fuse_set_log_func(hear_libfuse);
     std::string options = "fsname=" + escaped(settings_.source) + ",subtype=meshfs,default_permissions";
     if (settings_.allow_other) options += ",allow_other";
+    if (geteuid() == 0) options += ",suid,dev";  // libfuse's default is nosuid,nodev
     if (settings_.debug) options += ",debug";
     for (const auto& option : settings_.kernel_options) options += "," + escaped(option);
     fuse_args arguments = FUSE_ARGS_INIT(0, nullptr);
@@ -116,6 +117,7 @@ Status FuseSession::connect() {
     fuse_lowlevel_ops ops{};
     fill_name_ops(ops);
     fill_file_ops(ops);
+    fill_ioctl_ops(ops);
     fuse_ = fuse_session_new(&arguments, &ops, sizeof ops, this);
     fuse_opt_free_args(&arguments);
     if (fuse_ == nullptr) return fail(EINVAL, "libfuse refuses to begin: " + libfuse_said());
@@ -160,7 +162,8 @@ ssize_t FuseSession::write_device(int fd, iovec* pieces, int count, void* userda
         pieces[1].iov_len >= sizeof(fuse_init_out)) {
         auto* answer = static_cast<fuse_init_out*>(pieces[1].iov_base);
         uint64_t flags = answer->flags | uint64_t{answer->flags2} << 32;
-        flags |= session.offered_ & (protocol::kInitKillprivV2 | protocol::kInitSetxattrExt | protocol::kInitExt |
+        flags |= session.offered_ & (protocol::kInitParallelDirops | protocol::kInitKillprivV2 |
+                                     protocol::kInitSetxattrExt | protocol::kInitExt |
                                      protocol::kInitDirectIoAllowMmap);
         answer->flags = static_cast<uint32_t>(flags);
         answer->flags2 = static_cast<uint32_t>(flags >> 32);
@@ -251,6 +254,22 @@ void FuseSession::post_release(Ino ino, Executor::Task task) {
 }
 
 size_t FuseSession::queued() { return workers_lane_.waiting(); }
+
+void FuseSession::note_privileged(Ino ino) {
+    MutexLock lock(mutex_);
+    if (privileged_.size() >= kPrivilegedMax) privileged_.erase(privileged_.begin());
+    privileged_.insert(ino);
+}
+
+// With FUSE_HANDLE_KILLPRIV_V2 the kernel goes on showing the mode it remembers.  At offset -1 only attributes are
+// dropped, which never waits.
+void FuseSession::forget_privileges(Ino ino) {
+    {
+        MutexLock lock(mutex_);
+        if (privileged_.erase(ino) == 0) return;
+    }
+    fuse_lowlevel_notify_inval_inode(fuse_, nodeid_of(ino), -1, 0);
+}
 
 uint64_t FuseSession::begin_wait() {
     MutexLock lock(mutex_);

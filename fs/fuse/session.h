@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "fs/base/executor.h"
@@ -85,6 +86,9 @@ public:
     Ino ino_of(uint64_t nodeid) const { return nodeid == 1 ? settings_.root : Ino{nodeid}; }
     uint64_t nodeid_of(Ino ino) const { return ino == settings_.root ? 1 : raw(ino); }
     int send_raw(uint64_t unique, int code, const iovec* pieces, int count);
+    // The kernel was told that this file has setuid or setgid; and: a write has cleared them.
+    void note_privileged(Ino ino);
+    void forget_privileges(Ino ino);
     // A SETLKW that waits: the number under which Vfs knows it; stop() ends those that are left.
     uint64_t begin_wait();
     void end_wait(uint64_t ticket);
@@ -120,6 +124,9 @@ private:
     bool is_over_ GUARDED_BY(mutex_) = false;     // requests in flight are finished
     uint64_t ticket_ GUARDED_BY(mutex_) = 0;
     std::set<uint64_t> waits_ GUARDED_BY(mutex_);
+    // Files shown with setuid or setgid.  Past the bound some keep showing it until the kernel asks again.
+    static constexpr size_t kPrivilegedMax = 65'536;
+    std::unordered_set<Ino> privileged_ GUARDED_BY(mutex_);
 
     Executor workers_;
     Executor releasers_;
