@@ -11,10 +11,6 @@
 
 namespace meshfs {
 
-class Session;    // session.h: state, beats, registry, mailbox, death of others
-class Leases;     // lease.h: taking X, waiting for others, takeover
-class OpenInos;   // purge.h: which numbers are open in this mount
-
 class MetaCore {
 public:
     MetaCore(Store& store, Clock& clock, MetaOptions options, VolumeInfo info);
@@ -31,14 +27,15 @@ public:
     SlotReserve slots;
     InoHints hints;
     RangeMaps maps;
+    RangeSums sums;
+    UnlinkedQueue unlinked;
 
-    // In the order they are made; null in a read-only mount: numbers, session.
-    std::unique_ptr<Numbers> numbers;
-    std::unique_ptr<Session> session;
-    std::unique_ptr<Leases> leases;
-    std::unique_ptr<OpenInos> opens;
+    std::unique_ptr<Numbers> numbers;  // null in a read-only mount
 
     SessionId session_id() const { return numbers ? numbers->session() : kNobody; }
+    // Returns when nobody has that group, or it is dead or gone: recalls a living holder, takes over from a dead one,
+    // waits for an operation of this mount.
+    Status wait_for_free(const ObjectName& group);
     // EROFS in a read-only mount.
     Status check_may_change() const;
     Time now() { return clock.now(); }

@@ -78,16 +78,18 @@ public:
 
 private:
     friend class ChangeLoop;
-    GroupChange(MetaCore& core, GroupView view) : core_(core), view_(std::move(view)) {}
+    GroupChange(MetaCore& core, const GroupView& view, std::vector<Slot> spare)
+        : core_(core), view_(view), spare_(std::move(spare)) {}
     MetaCore& core_;
-    GroupView view_;
+    const GroupView& view_;
     std::vector<Key> set_;
     std::vector<std::string> removed_, unguarded_;
     Sum delta_;
     bool has_delta_ = false;
-    std::vector<Slot> slots_;      // had from new_slot(), first those of an earlier try
-    size_t slots_used_ = 0;
-    uint32_t reserved_first_ = 0;  // of a new reservation in this try; 0: none
+    std::vector<Slot> slots_;     // this session's own, given to the builder
+    std::vector<Slot> spare_;     // the same, of an earlier try that came to nothing
+    std::vector<Slot> reserved_;  // ours once this try is in
+    bool has_reserved_ = false;
 };
 
 // Decides from what was read.  May be called several times; what it leaves in its captures is of the last

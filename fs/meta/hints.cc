@@ -64,6 +64,36 @@ void RangeMaps::forget(Ino directory) {
     maps_.erase(found);
 }
 
+std::optional<Sum> RangeSums::find(Ino directory, int64_t boot_ns) const {
+    MutexLock lock(mutex_);
+    auto found = sums_.find(raw(directory));
+    if (found == sums_.end() || boot_ns - found->second.at >= kKeptNs) return {};
+    return found->second.sum;
+}
+
+void RangeSums::put(Ino directory, const Sum& sum, int64_t boot_ns) {
+    MutexLock lock(mutex_);
+    if (sums_.size() >= kDirectoriesMax) sums_.clear();
+    sums_[raw(directory)] = {sum, boot_ns};
+}
+
+void RangeSums::forget(Ino directory) {
+    MutexLock lock(mutex_);
+    sums_.erase(raw(directory));
+}
+
+void UnlinkedQueue::push(Item item) {
+    MutexLock lock(mutex_);
+    if (items_.size() < kItemsMax) items_.push_back(std::move(item));
+}
+
+std::vector<UnlinkedQueue::Item> UnlinkedQueue::take(size_t max) {
+    MutexLock lock(mutex_);
+    std::vector<Item> taken;
+    for (; !items_.empty() && taken.size() < max; items_.pop_front()) taken.push_back(std::move(items_.front()));
+    return taken;
+}
+
 std::optional<Slot> SlotReserve::take(GroupId group) {
     MutexLock lock(mutex_);
     auto found = free_.find(raw(group));

@@ -3,6 +3,7 @@
 // Hints are never answers: whoever uses one checks it against what is read.  All are bounded.  Threads: any.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -50,6 +51,40 @@ private:
     mutable Mutex mutex_;
     std::unordered_map<uint64_t, RangeMap> maps_ GUARDED_BY(mutex_);
     size_t ranges_ GUARDED_BY(mutex_) = 0;
+};
+
+// What the ranges of large directories added up to when last asked, for a second.
+class RangeSums {
+public:
+    static constexpr int64_t kKeptNs = 1'000'000'000;
+    std::optional<Sum> find(Ino directory, int64_t boot_ns) const;
+    void put(Ino directory, const Sum& sum, int64_t boot_ns);
+    void forget(Ino directory);  // after an own change
+
+private:
+    static constexpr size_t kDirectoriesMax = 1024;
+    struct Entry {
+        Sum sum;
+        int64_t at = 0;
+    };
+    mutable Mutex mutex_;
+    std::unordered_map<uint64_t, Entry> sums_ GUARDED_BY(mutex_);
+};
+
+// Records u<...> that this session wrote: what purgeable() looks at first.  What does not fit is gc's to find.
+class UnlinkedQueue {
+public:
+    struct Item {
+        ObjectName object;
+        std::string key;
+    };
+    void push(Item item);
+    std::vector<Item> take(size_t max);
+
+private:
+    static constexpr size_t kItemsMax = 1u << 20;
+    Mutex mutex_;
+    std::deque<Item> items_ GUARDED_BY(mutex_);
 };
 
 // Slots that this session reserved and has not used.  A number taken is never given out again, so losing

@@ -1,6 +1,9 @@
 // Numbers that are given out once: sessions and groups, from the object `volume`.
 #pragma once
 
+#include <memory>
+
+#include "fs/base/clock.h"
 #include "fs/base/mutex.h"
 #include "fs/meta/format.h"
 

@@ -1,0 +1,57 @@
+// Meta: opens a session, and hands each call to its operation.
+#include "fs/meta/meta.h"
+
+#include <unistd.h>
+
+#include "fs/meta/core.h"
+#include "fs/meta/ops/ops.h"
+
+namespace meshfs {
+
+MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInfo info)
+    : store(store_), clock(clock_), options(std::move(options_)), volume(std::move(info)) {}
+MetaCore::~MetaCore() = default;
+
+Status MetaCore::check_may_change() const {
+    return options.read_only ? Status(fail(EROFS)) : Status();
+}
+
+Status MetaCore::wait_for_free(const ObjectName& group) {
+    return fail(EOPNOTSUPP, "object " + group.name + " is leased exclusively");
+}
+
+Meta::Meta(std::unique_ptr<MetaCore> core) : core_(std::move(core)) {}
+Meta::~Meta() = default;
+
+Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions options) {
+    VolumeInfo info = TRY(read_volume(store));
+    if (info.features_read_only != 0 && !options.read_only)
+        return fail(EROFS, "the volume has features this MeshFS can only read (" +
+                               std::to_string(info.features_read_only) + "): mount with -o ro");
+    if (options.host.empty()) {
+        char host[256] = "";
+        if (gethostname(host, sizeof host - 1) == 0) options.host = host;
+    }
+    auto core = std::make_unique<MetaCore>(store, clock, std::move(options), std::move(info));
+    if (!core->options.read_only) core->numbers = TRY(Numbers::take(store, clock));
+    return std::unique_ptr<Meta>(new Meta(std::move(core)));
+}
+
+Status Meta::close() { return {}; }
+
+Result<Inode> Meta::lookup(Ino directory, std::string_view name) { return ops::lookup(*core_, directory, name); }
+Result<Inode> Meta::create(const CreateRequest& request) { return ops::create(*core_, request); }
+Result<Inode> Meta::mkdir(const CreateRequest& request) { return ops::mkdir(*core_, request); }
+Result<Inode> Meta::create_unnamed(const CreateRequest& request) { return ops::create_unnamed(*core_, request); }
+Result<Unlinked> Meta::unlink(Ino directory, std::string_view name) { return ops::unlink(*core_, directory, name); }
+Result<Renamed> Meta::rename(const RenameRequest& request) { return ops::rename(*core_, request); }
+Result<ListPage> Meta::list(const ListRequest& request) { return ops::list(*core_, request); }
+Result<Inode> Meta::get(Ino ino) { return ops::get(*core_, ino); }
+Result<Inode> Meta::change(Ino ino, const ChangeInode& change) { return ops::change(*core_, ino, change); }
+Result<std::pair<Ino, std::string>> Meta::name_of(Ino ino) { return ops::name_of(*core_, ino); }
+
+const VolumeInfo& Meta::volume() const { return core_->volume; }
+SessionId Meta::session() const { return core_->session_id(); }
+int64_t Meta::cache_ns() const { return core_->store.is_exclusive() ? 60 * kNsPerSecond : 0; }
+
+}  // namespace meshfs

@@ -1,0 +1,29 @@
+// create_unnamed: an inode under u<ino> in the directory's header, open here.  link() or publish() may name it.
+//
+// A crash leaves u<ino>, which purge removes once this session has ended.
+#include "fs/meta/ops/names.h"
+#include "fs/meta/ops/new_inode.h"
+#include "fs/meta/ops/ops.h"
+
+namespace meshfs::ops {
+
+Result<Inode> create_unnamed(MetaCore& core, const CreateRequest& request) {
+    Inode inode = TRY(new_inode(request, core.now()));
+    if (!inode.is_file()) return fail(EINVAL);
+    inode.links = 0;
+    ObjectName object = group_object(place_of(request.directory).group);
+    // The lowest range is the header for ever, and the empty name lies in it.
+    TRY(change_group(core, {.directory = request.directory, .name = "", .request_id = request.request_id}, {},
+                     [&](GroupChange& change) -> Status {
+        Slot slot = TRY(change.new_slot());
+        inode.ino = ino_of({change.view().group(), slot});
+        UnlinkedRecord unlinked{.inode = inode, .open = {core.session_id()}, .since = inode.ctime};
+        change.set(unlinked_key(inode.ino), encode(unlinked));
+        change.set(slot_key(slot), encode(gone_record(SlotRecord::Kind::unlinked, "", inode.ctime)));
+        return {};
+    }));
+    core.unlinked.push({object, unlinked_key(inode.ino)});
+    return inode;
+}
+
+}  // namespace meshfs::ops

@@ -1,0 +1,92 @@
+// A volume in memory with as many mounts as a test wants, each behind a store that counts and one that fails.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include "fs/meta/core.h"
+#include "fs/meta/meta.h"
+#include "fs/store/fault_store.h"
+#include "fs/store/memory_store.h"
+#include "fs/store/metered_store.h"
+
+#define ASSERT_OK(call)                                         \
+    do {                                                        \
+        const auto& result_ = (call);                           \
+        ASSERT_TRUE(result_.ok()) << result_.error().text();    \
+    } while (false)
+#define EXPECT_OK(call)                                         \
+    do {                                                        \
+        const auto& result_ = (call);                           \
+        EXPECT_TRUE(result_.ok()) << result_.error().text();    \
+    } while (false)
+#define EXPECT_ERRNO(call, errno_wanted)                                                           \
+    do {                                                                                           \
+        const auto& result_ = (call);                                                              \
+        EXPECT_STREQ(errno_name(result_.code()), errno_name(errno_wanted))                         \
+            << (result_.ok() ? std::string() : result_.error().text());                            \
+    } while (false)
+
+namespace meshfs {
+
+// The value, or the end of the test program: for steps that are not what is tested.
+template <class T>
+T must(Result<T> result) {
+    if (!result.ok()) {
+        ADD_FAILURE() << result.error().text();
+        std::abort();
+    }
+    return std::move(result).value();
+}
+
+struct TestMount {
+    explicit TestMount(std::shared_ptr<MemoryCluster> cluster, MetaOptions options = {}) {
+        auto faulty = std::make_unique<FaultStore>(std::make_unique<MemoryStore>(std::move(cluster)));
+        faults = faulty.get();
+        metered = std::make_unique<MeteredStore>(std::move(faulty));
+        options.background = false;
+        meta = must(Meta::open(*metered, clock, options));
+    }
+    ~TestMount() {
+        EXPECT_TRUE(meta->close().ok());
+        meta.reset();
+        metered->stop();
+    }
+    ManualClock clock;
+    FaultStore* faults = nullptr;
+    std::unique_ptr<MeteredStore> metered;
+    std::unique_ptr<Meta> meta;
+};
+
+class MetaTest : public testing::Test {
+protected:
+    MetaTest() : cluster_(std::make_shared<MemoryCluster>()), raw_(cluster_) {
+        ManualClock clock;
+        EXPECT_TRUE(format_volume(raw_, clock, {.lease_seconds = 5}).ok());
+        mount_ = std::make_unique<TestMount>(cluster_);
+    }
+    Meta& meta() { return *mount_->meta; }
+    MetaCore& core() { return meta().core(); }
+
+    static CreateRequest request(Ino directory, std::string name, uint32_t mode) {
+        return {.directory = directory, .name = std::move(name), .mode = mode, .uid = 7, .gid = 8};
+    }
+    Result<Inode> create(const std::string& name, Ino directory = kRootIno) {
+        return meta().create(request(directory, name, S_IFREG | 0644));
+    }
+    Result<Inode> mkdir(const std::string& name, Ino directory = kRootIno) {
+        return meta().mkdir(request(directory, name, S_IFDIR | 0755));
+    }
+    std::vector<std::string> names(Ino directory = kRootIno) {
+        ListPage page = must(meta().list({.directory = directory}));
+        std::vector<std::string> out;
+        for (const auto& entry : page.entries) out.push_back(entry.name);
+        return out;
+    }
+    uint64_t calls() const { return mount_->metered->counts().all_calls(); }
+
+    std::shared_ptr<MemoryCluster> cluster_;
+    MemoryStore raw_;  // to look, and to break things
+    std::unique_ptr<TestMount> mount_;
+};
+
+}  // namespace meshfs

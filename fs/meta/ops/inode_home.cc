@@ -1,0 +1,196 @@
+#include "fs/meta/ops/inode_home.h"
+
+#include <algorithm>
+
+namespace meshfs::ops {
+namespace {
+
+constexpr int kRoundsMax = 8;
+constexpr int kHopsMax = 16;
+
+// Follows a number from slot to slot.  ENOENT: what was read contradicts itself, a race.
+class Search {
+public:
+    Search(MetaCore& core, Ino ino) : core_(core), ino_(ino), at_(place_of(ino)) {}
+
+    Result<Home> run() {
+        for (int hop = 0; hop < kHopsMax; ++hop) {
+            auto view = read_group(core_, group_object(at_.group),
+                                   {.keys = {slot_key(at_.slot), unlinked_key(ino_)}});
+            if (view.code() == ENOENT) {
+                if (auto home = TRY(ask_away_record())) return *home;
+                continue;
+            }
+            if (!view.ok()) return view.error();
+            if (view->key(unlinked_key(ino_)) != nullptr) return unlinked(view->object);
+            auto slot = TRY(view->record(decode_slot, slot_key(at_.slot)));
+            if (!slot) {
+                if (auto home = TRY(ask_away_record())) return *home;
+                continue;
+            }
+            switch (slot->kind) {
+                case SlotRecord::Kind::name: return by_name(*view, slot->name);
+                case SlotRecord::Kind::moved: at_.slot = slot->to; break;
+                case SlotRecord::Kind::away: at_ = {slot->to_group, slot->to}; break;
+                case SlotRecord::Kind::linked: return linked();
+                case SlotRecord::Kind::unlinked:
+                    if (at_ == place_of(ino_) || asked_) return fail(ESTALE);  // and purged
+                    if (auto home = TRY(ask_away_record())) return *home;
+                    break;
+            }
+        }
+        return fail(ENOENT);
+    }
+
+private:
+    // When the slot's group does not know, once a search: goes there, or has the home at once.
+    Result<std::optional<Home>> ask_away_record() {
+        if (asked_) return fail(ESTALE);
+        asked_ = true;
+        Place born = place_of(ino_);
+        ObjectName object = away_object(born.group, born.slot);
+        auto answer = core_.store.ask(std::move(Query(object).keys({slot_key(born.slot)})));
+        if (answer.code() == ENOENT) return fail(ESTALE);
+        if (!answer.ok()) return answer.error();
+        auto found = answer->keys.find(slot_key(born.slot));
+        if (found == answer->keys.end()) return fail(ESTALE);
+        AwayRecord away = TRY(decode_at(decode_away, object, found->first, found->second));
+        if (away.is_linked) return std::optional(linked());
+        at_ = {away.group, away.slot};
+        return std::optional<Home>();
+    }
+
+    Result<Home> by_name(const GroupView& group, const std::string& name) {
+        auto view = TRY(read_group(core_, group.object, {.keys = {name_key(name)}}));
+        auto dentry = TRY(view.record(decode_dentry, name_key(name)));
+        if (!dentry || dentry->ino != ino_) return fail(ENOENT);
+        Home home{.object = view.object, .key = name_key(name), .group = view.group(),
+                  .directory = view.about.directory, .name = name};
+        if (dentry->kind == Dentry::Kind::linked) {
+            home.kind = Home::Kind::linked;
+            home.object = linked_object(ino_);
+            home.key = kInodeKey;
+        }
+        return home;
+    }
+
+    Home unlinked(const ObjectName& object) {
+        return {.kind = Home::Kind::unlinked, .object = object, .key = unlinked_key(ino_)};
+    }
+
+    Home linked() const {
+        return {.kind = Home::Kind::linked, .object = linked_object(ino_), .key = kInodeKey};
+    }
+
+    MetaCore& core_;
+    const Ino ino_;
+    Place at_;
+    bool asked_ = false;
+};
+
+Result<Sum> sum_of(const ObjectName& object, const std::vector<Key>& entries) {
+    Sum sum;
+    for (const auto& [key, value] : entries) sum += TRY(decode_at(decode_sum, object, key, value));
+    return sum;
+}
+
+// All sums of one group, of which the first page has been read.
+Result<Sum> sum_of_group(MetaCore& core, const GroupView& view, const RangeAnswer& first) {
+    Sum sum = TRY(sum_of(view.object, first.entries));
+    RangeAnswer page = first;
+    while (page.more) {
+        Query query(view.object);
+        query.range(page.entries.back().first, kSumKey);
+        Answer answer = TRY(core.store.ask(std::move(query)));
+        page = std::move(answer.ranges.at(0));
+        sum += TRY(sum_of(view.object, page.entries));
+    }
+    return sum;
+}
+
+// Of the ranges beside the header, each read by itself: late by as long as it takes.
+Result<Sum> sum_of_ranges(MetaCore& core, Ino directory) {
+    if (auto kept = core.sums.find(directory, core.clock.boot_ns())) return *kept;
+    RangeMap map = TRY(read_range_map(core, directory));
+    Sum sum;
+    for (const auto& [first, group] : map) {
+        auto view = read_group_now(core, group_object(group), {.ranges = {{"", kSumKey, kRangeEntriesMax, 1u << 20}}});
+        if (view.code() == ENOENT) continue;  // merged meanwhile
+        if (!view.ok()) return view.error();
+        if (view->is_dead() || view->about.directory != directory) continue;
+        sum += TRY(sum_of_group(core, *view, view->answer.ranges.at(0)));
+    }
+    core.sums.put(directory, sum, core.clock.boot_ns());
+    return sum;
+}
+
+}  // namespace
+
+std::optional<Home> guess_home(MetaCore& core, Ino ino) {
+    auto hint = core.hints.find(ino);
+    if (!hint) return {};
+    return Home{.object = group_object(hint->group), .key = name_key(hint->name), .group = hint->group,
+                .name = hint->name};
+}
+
+Result<Home> find_home(MetaCore& core, Ino ino) {
+    Place place = place_of(ino);
+    if (raw(place.slot) == 0)
+        return Home{.kind = Home::Kind::header, .object = group_object(place.group), .key = kInodeKey};
+    for (int round = 0; round < kRoundsMax; ++round) {
+        auto home = Search(core, ino).run();
+        if (home.code() != ENOENT) return home;
+        if (round > 1) core.clock.sleep_ns(kNsPerMs << round);
+    }
+    return fail(ESTALE);
+}
+
+Result<Inode> inode_at(const Home& home, Ino ino, const GroupView& view) {
+    switch (home.kind) {
+        case Home::Kind::dentry: {
+            auto dentry = TRY(view.record(decode_dentry, home.key));
+            if (!dentry || dentry->ino != ino || dentry->kind != Dentry::Kind::file) return fail(ENOENT);
+            return std::move(dentry->inode);
+        }
+        case Home::Kind::unlinked: {
+            auto unlinked = TRY(view.record(decode_unlinked, home.key));
+            if (!unlinked || unlinked->inode.ino != ino) return fail(ENOENT);
+            return std::move(unlinked->inode);
+        }
+        case Home::Kind::linked:
+        case Home::Kind::header: {
+            auto record = TRY(view.record(decode_inode, home.key));
+            if (!record || record->inode.ino != ino || view.is_dead()) return fail(ENOENT);
+            return std::move(record->inode);
+        }
+    }
+    return fail(EIO);
+}
+
+Wanted wanted_for_directory() {
+    return {.keys = {kInodeKey, kPlaceKey}, .ranges = {{"", kSumKey, kRangeEntriesMax, 1u << 20}}};
+}
+
+Result<Inode> directory_inode(MetaCore& core, const GroupView& header) {
+    auto record = TRY(header.record(decode_inode, kInodeKey));
+    if (!record) return damaged(header.object, kInodeKey, fail(EIO, "there is none"));
+    auto place = TRY(header.record(decode_place, kPlaceKey));
+    if (!place) return damaged(header.object, kPlaceKey, fail(EIO, "there is none"));
+    Sum sum = TRY(sum_of_group(core, header, header.answer.ranges.at(0)));
+    if (!header.about.end.empty() && !header.is_dead()) sum += TRY(sum_of_ranges(core, header.about.directory));
+    Inode inode = std::move(record->inode);
+    if (!inode.is_directory()) return damaged(header.object, kInodeKey, fail(EIO, "not a directory"));
+    if (sum.mtime > record->mtime_set) inode.mtime = std::max(inode.mtime, sum.mtime);
+    inode.ctime = std::max(inode.ctime, sum.mtime);
+    inode.parent = place->parent;
+    inode.names = sum.names > 0 ? static_cast<uint64_t>(sum.names) : 0;
+    auto subdirectories = std::clamp<int64_t>(sum.subdirectories, 0, UINT32_MAX - 2);
+    inode.links = header.is_dead() ? 0 : 2 + static_cast<uint32_t>(subdirectories);
+    return inode;
+}
+
+Result<Inode> read_directory(MetaCore& core, Ino directory) {
+    return directory_inode(core, TRY(read_header(core, directory, wanted_for_directory())));
+}
+
+}  // namespace meshfs::ops

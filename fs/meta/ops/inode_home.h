@@ -1,0 +1,35 @@
+// Where the inode of a number is now, and reading it there.
+//
+// A number is the place of the file's first name.  i<slot> there leads to the name, to another slot, to another
+// group, to u<ino> or to h.<ino>; when that group is gone, the away record does.
+#pragma once
+
+#include "fs/meta/group.h"
+
+namespace meshfs::ops {
+
+struct Home {
+    enum class Kind : uint8_t { dentry, header, linked, unlinked };
+    Kind kind = Kind::dentry;
+    ObjectName object;
+    std::string key;         // of the record with the inode
+    GroupId group{};         // dentry: of that object
+    Ino directory{};         // dentry, and linked if the number's first name is still there
+    std::string name;        // the same
+};
+
+// The home by the hint alone, unchecked.
+std::optional<Home> guess_home(MetaCore& core, Ino ino);
+// By the number, in 2 reads for what never moved.  ESTALE: it leads nowhere.
+Result<Home> find_home(MetaCore& core, Ino ino);
+// The inode in that record.  ENOENT: it is not (or no longer) there; look again.
+Result<Inode> inode_at(const Home& home, Ino ino, const GroupView& view);
+
+// What to read of a header for a directory's inode.
+Wanted wanted_for_directory();
+// That inode, with times and counts from the sums of all ranges.
+Result<Inode> directory_inode(MetaCore& core, const GroupView& header);
+// ESTALE: there is none.  A removed one, while its header is there, has links 0.
+Result<Inode> read_directory(MetaCore& core, Ino directory);
+
+}  // namespace meshfs::ops

@@ -1,0 +1,54 @@
+// lookup: the inode behind a name.  One read; a directory's inode is in its own header, one more.
+#include "fs/base/wire.h"
+#include "fs/meta/ops/inode_home.h"
+#include "fs/meta/ops/ops.h"
+
+namespace meshfs::ops {
+namespace {
+
+Result<Inode> lookup_once(MetaCore& core, Ino directory, std::string_view name) {
+    std::string key = name_key(name);
+    auto view = TRY(read_range(core, directory, name, {.keys = {key}}));
+    auto dentry = TRY(view.record(decode_dentry, key));
+    if (!dentry) return fail(ENOENT);
+    switch (dentry->kind) {
+        case Dentry::Kind::file:
+            core.hints.put(dentry->ino, view.group(), name);
+            return std::move(dentry->inode);
+        case Dentry::Kind::directory: {
+            auto inode = TRY(read_directory(core, dentry->ino));
+            return inode.links == 0 ? Result<Inode>(fail(ESTALE)) : inode;
+        }
+        case Dentry::Kind::linked: {
+            auto linked = read_group(core, linked_object(dentry->ino), {.keys = {kInodeKey}});
+            if (linked.code() == ENOENT) return fail(ESTALE);
+            if (!linked.ok()) return linked.error();
+            Home home{.kind = Home::Kind::linked, .object = linked->object, .key = kInodeKey};
+            auto inode = inode_at(home, dentry->ino, *linked);
+            return inode.code() == ENOENT ? Result<Inode>(fail(ESTALE)) : inode;
+        }
+    }
+    return fail(EIO);
+}
+
+}  // namespace
+
+Result<Inode> lookup(MetaCore& core, Ino directory, std::string_view name) {
+    if (name == ".") return read_directory(core, directory);
+    if (name == "..") {
+        auto header = TRY(read_header(core, directory, {.keys = {kPlaceKey}}));
+        auto place = TRY(header.record(decode_place, kPlaceKey));
+        if (!place) return damaged(header.object, kPlaceKey, fail(EIO, "there is none"));
+        return read_directory(core, place->parent);
+    }
+    TRY(check_name(name));
+    // ESTALE behind a name that was there is a race with its removal: looked up again, it is gone or another.
+    for (int round = 0; round < 8; ++round) {
+        auto inode = lookup_once(core, directory, name);
+        if (inode.code() != ESTALE) return inode;
+        if (auto header = read_header(core, directory, {}); header.code() == ESTALE) return header.error();
+    }
+    return fail(EIO, "name \"" + std::string(name) + "\" in directory " + hex(raw(directory)) + " leads to nothing");
+}
+
+}  // namespace meshfs::ops

@@ -1,0 +1,38 @@
+// Operations over several objects, sessions and locks: not written yet, and said so.
+#include "fs/meta/core.h"
+#include "fs/meta/ops/ops.h"
+
+namespace meshfs {
+
+namespace {
+Error not_yet(const char* what) { return fail(EOPNOTSUPP, std::string(what) + " is not implemented yet"); }
+}  // namespace
+
+namespace ops {
+Result<Unlinked> unlink_linked(MetaCore&, Ino, std::string_view) { return not_yet("unlink of a hard link"); }
+Result<Renamed> rename_across(MetaCore&, const RenameRequest&) { return not_yet("rename between groups"); }
+}  // namespace ops
+
+Result<Inode> Meta::link(Ino, Ino, std::string_view) { return not_yet("link"); }
+Result<Renamed> Meta::publish(Ino, Ino, std::string_view, const PublishCondition&) { return not_yet("publish"); }
+Result<Unlinked> Meta::rmdir(Ino, std::string_view) { return not_yet("rmdir"); }
+Result<Inode> Meta::opened(Ino ino) { return get(ino); }
+void Meta::released(Ino) {}
+Result<std::vector<Purgeable>> Meta::purgeable(size_t) { return std::vector<Purgeable>(); }
+Status Meta::purged(const Purgeable&) { return {}; }
+Result<Meta::GcReport> Meta::collect(std::function<void(uint64_t)>) { return not_yet("gc"); }
+BlobId Meta::next_blob() {
+    return BlobId{static_cast<uint64_t>(raw(session())) << 32 | core_->lanes.next_number()};
+}
+Status Meta::record_reach(BlobId, Ino, uint64_t) { return {}; }
+Status Meta::forget_reach(BlobId) { return {}; }
+Status Meta::lock(Ino, const FileLock&, FileLock*) { return not_yet("lock"); }
+Result<std::optional<FileLock>> Meta::test_lock(Ino, const FileLock&) { return not_yet("lock"); }
+Status Meta::unlock(Ino, const FileLock&) { return {}; }
+Status Meta::unlock_owner(Ino, FileLock::Family, uint64_t) { return {}; }
+void Meta::watch_locks(Ino, std::function<void()>) {}
+Result<std::vector<SessionInfo>> Meta::sessions() { return not_yet("list of sessions"); }
+bool Meta::is_in_window() const { return true; }
+void Meta::tick() {}
+
+}  // namespace meshfs
