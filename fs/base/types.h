@@ -76,7 +76,7 @@ struct Extent {
     enum Flags : uint8_t {
         whole = 1, frozen = 2, codec = 4,
         closed = 8,  // cut here once: nothing more is written beyond its end in this blob
-        tail = 16    // in lists of freed extents: what it was cut from is kept, its first object perhaps too
+        tail = 16    // in lists of freed extents: its first object also holds bytes that are kept
     };
     uint64_t offset = 0;       // in the file
     uint64_t length = 0;       // bytes, > 0

@@ -31,7 +31,7 @@ std::vector<Mapped> map_range(const Extents& extents, ByteRange range) {
     return parts;
 }
 
-Extents cut_extents(Extents& extents, uint64_t size) {
+Extents cut_extents(Extents& extents, uint64_t size, uint32_t object_bytes) {
     Extents gone;
     while (!extents.empty() && extents.back().end() > size) {
         Extent last = extents.back();
@@ -43,11 +43,14 @@ Extents cut_extents(Extents& extents, uint64_t size) {
         Extent kept = part_of(last, {last.offset, size - last.offset});
         kept.flags |= Extent::closed;
         gone.push_back(part_of(last, {size, last.end() - size}));
-        gone.back().flags |= Extent::tail;
         extents.push_back(kept);
         break;
     }
     std::reverse(gone.begin(), gone.end());
+    for (Extent& g : gone)
+        for (const Extent& kept : extents)
+            if (kept.blob == g.blob && (kept.end() - 1) / object_bytes == g.offset / object_bytes)
+                g.flags |= Extent::tail;
     return gone;
 }
 

@@ -19,8 +19,9 @@ struct Mapped {
 std::vector<Mapped> map_range(const Extents& extents, ByteRange range);
 
 // Takes away what lies at `size` and beyond; returns it.  What is cut keeps its front and is closed: nothing
-// may be written beyond its end in this blob again, since the objects there will be deleted some time.
-Extents cut_extents(Extents& extents, uint64_t size);
+// may be written beyond its end in this blob again, since the objects there will be deleted some time.  What
+// begins in an object that is still mapped is marked as a tail.
+Extents cut_extents(Extents& extents, uint64_t size, uint32_t object_bytes);
 
 // Maps `range` to `blob`, where no extent is; neighbours of the same blob become one, over the gap between.
 void add_own(Extents& extents, ByteRange range, BlobId blob);

@@ -41,13 +41,20 @@ TEST(Extents, MapsHolesAndExtentsInOrder) {
 
 TEST(Extents, ACutClosesWhatItLeaves) {
     Extents list{own(0, 100, 1), own(100, 100, 2)};
-    auto gone = cut_extents(list, 50);
+    auto gone = cut_extents(list, 50, 1 << 16);
     ASSERT_EQ(list.size(), 1u);
     EXPECT_EQ(list[0].length, 50u);
     EXPECT_TRUE(list[0].flags & Extent::closed);
     ASSERT_EQ(gone.size(), 2u);
     EXPECT_EQ(gone[0].offset, 50u);
     EXPECT_EQ(gone[0].blob_offset, 50u);
+    EXPECT_TRUE(gone[0].flags & Extent::tail);
+    EXPECT_FALSE(gone[1].flags & Extent::tail);
+    // A blob's object can hold bytes of two extents with another blob's between them.
+    list = {own(0, 10, 3), own(10, 10, 1), own(20, 10, 3)};
+    gone = cut_extents(list, 15, 1 << 16);
+    ASSERT_EQ(gone.size(), 2u);
+    EXPECT_TRUE(gone[1].flags & Extent::tail);
 }
 
 TEST(Extents, NeighboursOfOneBlobBecomeOne) {

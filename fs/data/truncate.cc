@@ -33,7 +33,7 @@ Status FileDataNow::truncate(uint64_t size) {
     if (size < size_) dirty_.drop({size, UINT64_MAX - size});
     core_->budget.drop(before - dirty_.bytes());
     if (size < map_.size) {
-        for (const Extent& gone : cut_extents(map_.extents, size)) freed_.push_back(gone);
+        for (const Extent& gone : cut_extents(map_.extents, size, map_.layout.object_bytes)) freed_.push_back(gone);
         if (map_.inline_bytes.size() > size) map_.inline_bytes.resize(size);
         map_.bytes = std::min(map_.bytes, size);
         fresh_ = {};
