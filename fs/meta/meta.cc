@@ -45,6 +45,9 @@ Result<Inode> Meta::mkdir(const CreateRequest& request) { return ops::mkdir(*cor
 Result<Inode> Meta::create_unnamed(const CreateRequest& request) { return ops::create_unnamed(*core_, request); }
 Result<Unlinked> Meta::unlink(Ino directory, std::string_view name) { return ops::unlink(*core_, directory, name); }
 Result<Renamed> Meta::rename(const RenameRequest& request) { return ops::rename(*core_, request); }
+Result<Renamed> Meta::publish(Ino ino, Ino directory, std::string_view name, const PublishCondition& when) {
+    return ops::publish(*core_, ino, directory, name, when);
+}
 Result<ListPage> Meta::list(const ListRequest& request) { return ops::list(*core_, request); }
 Result<Inode> Meta::get(Ino ino) { return ops::get(*core_, ino); }
 Result<Inode> Meta::change(Ino ino, const ChangeInode& change) { return ops::change(*core_, ino, change); }

@@ -11,10 +11,12 @@ Error not_yet(const char* what) { return fail(EOPNOTSUPP, std::string(what) + " 
 namespace ops {
 Result<Unlinked> unlink_linked(MetaCore&, Ino, std::string_view) { return not_yet("unlink of a hard link"); }
 Result<Renamed> rename_across(MetaCore&, const RenameRequest&) { return not_yet("rename between groups"); }
+Result<Renamed> publish_across(MetaCore&, Ino, Ino, std::string_view, const PublishCondition&) {
+    return not_yet("publish between groups");
+}
 }  // namespace ops
 
 Result<Inode> Meta::link(Ino, Ino, std::string_view) { return not_yet("link"); }
-Result<Renamed> Meta::publish(Ino, Ino, std::string_view, const PublishCondition&) { return not_yet("publish"); }
 Result<Unlinked> Meta::rmdir(Ino, std::string_view) { return not_yet("rmdir"); }
 Result<Inode> Meta::opened(Ino ino) { return get(ino); }
 void Meta::released(Ino) {}

@@ -1,4 +1,5 @@
-// create_unnamed: an inode under u<ino> in the directory's header, open here.  link() or publish() may name it.
+// create_unnamed: an inode under u<ino> in a group of the directory, open here.  link() or publish() may name it;
+// in one mutation if that name's range is the one: the range of `request.name`, or the lowest.
 //
 // A crash leaves u<ino>, which purge removes once this session has ended.
 #include "fs/meta/ops/names.h"
@@ -11,10 +12,10 @@ Result<Inode> create_unnamed(MetaCore& core, const CreateRequest& request) {
     Inode inode = TRY(new_inode(request, core.now()));
     if (!inode.is_file()) return fail(EINVAL);
     inode.links = 0;
-    ObjectName object = group_object(place_of(request.directory).group);
-    // The lowest range is the header for ever, and the empty name lies in it.
-    TRY(change_group(core, {.directory = request.directory, .name = "", .request_id = request.request_id}, {},
+    ObjectName object;
+    TRY(change_group(core, {.directory = request.directory, .name = request.name, .request_id = request.request_id}, {},
                      [&](GroupChange& change) -> Status {
+        object = change.view().object;
         Slot slot = TRY(change.new_slot());
         inode.ino = ino_of({change.view().group(), slot});
         UnlinkedRecord unlinked{.inode = inode, .open = {core.session_id()}, .since = inode.ctime};

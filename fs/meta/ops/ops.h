@@ -15,6 +15,7 @@ Result<Inode> create_unnamed(MetaCore& core, const CreateRequest& request);
 Result<Inode> mkdir(MetaCore& core, const CreateRequest& request);
 Result<Unlinked> unlink(MetaCore& core, Ino directory, std::string_view name);
 Result<Renamed> rename(MetaCore& core, const RenameRequest& request);
+Result<Renamed> publish(MetaCore& core, Ino ino, Ino directory, std::string_view name, const PublishCondition& when);
 Result<Inode> change(MetaCore& core, Ino ino, const ChangeInode& change);
 Result<ListPage> list(MetaCore& core, const ListRequest& request);
 Result<std::pair<Ino, std::string>> name_of(MetaCore& core, Ino ino);
@@ -26,6 +27,9 @@ Result<Unlinked> rmdir(MetaCore& core, Ino directory, std::string_view name);
 Result<Unlinked> unlink_linked(MetaCore& core, Ino directory, std::string_view name);
 // rename() found that one group does not do: two groups, a directory replaced or moved, a name in h.<ino> replaced.
 Result<Renamed> rename_across(MetaCore& core, const RenameRequest& request);
+// publish() found that the nameless inode is in another group than the name, or that a name in h.<ino> is replaced.
+Result<Renamed> publish_across(MetaCore& core, Ino ino, Ino directory, std::string_view name,
+                               const PublishCondition& when);
 // A group has given out its last slot, or has too many names: halves it.
 Status split(MetaCore& core, GroupId group);
 

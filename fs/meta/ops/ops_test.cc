@@ -233,6 +233,30 @@ TEST_F(MetaTest, AnUnnamedFileIsThereByNumber) {
     EXPECT_EQ(names(), Names{});
 }
 
+TEST_F(MetaTest, PublishNamesAnUnnamedFileUnderItsCondition) {
+    auto unnamed = [&] { return must(meta().create_unnamed(request(kRootIno, "", S_IFREG | 0600))); };
+    auto publish = [&](Ino ino, PublishCondition when) { return meta().publish(ino, kRootIno, "a", when); };
+    using Kind = PublishCondition::Kind;
+    Inode first = unnamed();
+    EXPECT_ERRNO(publish(first.ino, {Kind::generation, 0}), ECANCELED);
+    Renamed renamed = must(publish(first.ino, {Kind::absent}));
+    EXPECT_EQ(renamed.moved.links, 1u);
+    EXPECT_FALSE(renamed.replaced);
+    EXPECT_EQ(must(meta().lookup(kRootIno, "a")).ino, first.ino);
+    Inode second = unnamed();
+    EXPECT_ERRNO(publish(second.ino, {Kind::absent}), EEXIST);
+    EXPECT_ERRNO(publish(second.ino, {Kind::generation, 5}), ECANCELED);
+    renamed = must(publish(second.ino, {Kind::generation, 0}));
+    EXPECT_EQ(renamed.replaced->inode.ino, first.ino);
+    EXPECT_EQ(must(meta().lookup(kRootIno, "a")).ino, second.ino);
+    EXPECT_EQ(must(meta().get(first.ino)).links, 0u);
+    EXPECT_EQ(must(meta().get(kRootIno)).names, 1u);
+    must(mkdir("d"));
+    EXPECT_ERRNO(meta().publish(unnamed().ino, kRootIno, "d", {}), EISDIR);
+    TestMount cold(cluster_);
+    EXPECT_EQ(must(cold.meta->get(second.ino)).links, 1u);
+}
+
 TEST_F(MetaTest, ADamagedRecordHarmsItsNameOnly) {
     must(create("a")), must(create("b")), must(create("c"));
     ASSERT_OK(raw_.apply(std::move(Mutation(group_object(kRootGroup)).set_keys({{name_key("b"), "garbage"}}))));
