@@ -1,0 +1,204 @@
+#include "test/sim/client.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <set>
+
+#include "fs/base/clock.h"
+
+namespace meshfs::sim {
+namespace {
+
+using Kind = Operation::Kind;
+constexpr uint32_t kPermissions = 07777;
+
+Operation::Seen seen_of(const Inode& inode) {
+    return {.ino = inode.ino, .is_directory = inode.is_directory(), .mode = inode.mode & kPermissions,
+            .links = inode.is_directory() ? 0 : inode.links};
+}
+
+// Errors that say what is; all others say that something went wrong on the way, and not how far it got.
+bool is_answer(int code) {
+    static const std::set<int> answers{0,      ENOENT,    EEXIST, EISDIR, ENOTDIR, ENOTEMPTY,
+                                       EINVAL, ESTALE, EPERM,  EOPNOTSUPP};
+    return answers.contains(code);
+}
+
+}  // namespace
+
+Client::Client(Shared& shared, uint32_t number, const SimFaults& faults)
+    : shared_(shared),
+      number_(number),
+      store_(std::make_unique<SimStore>(shared.cluster, shared.scheduler, number, faults)) {}
+
+Client::~Client() {
+    meta_.reset();
+    store_->stop();
+}
+
+Status Client::mount() {
+    for (int tries = 0;; ++tries) {
+        auto meta = Meta::open(*store_, Clock::system(),
+                               {.host = "client" + std::to_string(number_), .background = false});
+        if (meta.ok()) {
+            meta_ = std::move(meta).value();
+            return {};
+        }
+        if (tries == 5 || meta.code() == ESHUTDOWN) return meta.error();
+    }
+}
+
+void Client::start_beats() {
+    beats_run_ = true;
+    beats_ = shared_.scheduler.spawn(number_, "beats " + std::to_string(number_), [this] {
+        const int64_t pause_ns = meta_->volume().lease_seconds * kNsPerSecond / 10;
+        while (!beats_end_) {
+            meta_->tick();
+            Clock::system().sleep_ns(pause_ns);
+        }
+    });
+}
+
+void Client::stop_beats() {
+    beats_end_ = true;
+    if (beats_run_) (void)shared_.scheduler.join(beats_);
+    beats_run_ = false;
+}
+
+void Client::unmount() {
+    if (meta_) (void)meta_->close();
+}
+
+std::string Client::draw_name() {
+    static const char* names[] = {"a", "b", "c", "d"};
+    return names[shared_.scheduler.random().below(4)];
+}
+
+// Old directories too: handles outlive what they lead to.
+Ino Client::draw_directory() {
+    auto& all = shared_.directories;
+    return all[shared_.scheduler.random().below(all.size())];
+}
+
+Operation Client::draw() {
+    Random& random = shared_.scheduler.random();
+    static const Kind kinds[] = {Kind::create, Kind::create, Kind::create, Kind::mkdir,    Kind::mkdir,
+                                 Kind::unlink, Kind::unlink, Kind::rmdir,  Kind::rename,   Kind::rename,
+                                 Kind::rename, Kind::link,   Kind::lookup, Kind::set_mode, Kind::list,
+                                 Kind::get};
+    Operation op;
+    op.kind = kinds[random.below(std::size(kinds))];
+    if (shared_.files.empty() && (op.kind == Kind::link || op.kind == Kind::set_mode)) op.kind = Kind::create;
+    op.directory = draw_directory();
+    op.name = draw_name();
+    op.mode = static_cast<uint32_t>(random.below(01000));
+    switch (op.kind) {
+        case Kind::rename:
+            op.to_directory = random.chance(0.3) ? op.directory : draw_directory();
+            op.to_name = draw_name();
+            op.no_replace = random.chance(0.2);
+            op.exchange = !op.no_replace && random.chance(0.2);
+            break;
+        case Kind::link:
+        case Kind::set_mode: op.ino = shared_.files[random.below(shared_.files.size())]; break;
+        case Kind::get: op.ino = shared_.files.empty() ? op.directory : shared_.files[random.below(shared_.files.size())]; break;
+        default: break;
+    }
+    return op;
+}
+
+void Client::do_some(size_t count) {
+    Random& random = shared_.scheduler.random();
+    for (size_t i = 0; i < count && !is_over_; ++i) {
+        ask(draw());
+        if (random.chance(0.1)) Clock::system().sleep_ns(static_cast<int64_t>(random.below(4 * kNsPerSecond)));
+    }
+}
+
+Operation& Client::ask(Operation op) {
+    op.client = number_;
+    op.asked = ++shared_.moment;
+    op.is_uncertain = true;  // as long as nobody has been told
+    const size_t at = shared_.history.size();
+    shared_.history.push_back(op);
+    answer(op);
+    op.is_uncertain = !is_answer(op.code);
+    if (!op.is_uncertain) op.answered = ++shared_.moment;
+    is_over_ |= op.code == ESHUTDOWN;
+    if (op.code == 0 && op.seen.ino != Ino{}) {
+        auto& known = op.seen.is_directory ? shared_.directories : shared_.files;
+        if (std::find(known.begin(), known.end(), op.seen.ino) == known.end()) known.push_back(op.seen.ino);
+    }
+    shared_.history[at] = op;
+    return shared_.history[at];
+}
+
+namespace {
+
+void answer_list(Meta& meta, Operation& op) {
+    ListRequest request{.directory = op.directory};
+    auto page = meta.list(request);
+    op.code = page.code();
+    if (!page.ok()) return;
+    for (const DirectoryEntry& entry : page->entries) {
+        auto [it, is_new] = op.listed.emplace(entry.name, Operation::Seen{.ino = entry.ino, .is_directory = S_ISDIR(entry.type)});
+        if (!is_new) op.listed.emplace(entry.name + " (twice)", Operation::Seen{});
+    }
+    if (page->more) op.listed.emplace("(more)", Operation::Seen{});
+}
+
+}  // namespace
+
+void Client::answer(Operation& op) {
+    auto note = [&op](const auto& result) {
+        op.code = result.code();
+        if (result.ok()) op.seen = seen_of(*result);
+    };
+    CreateRequest request{.directory = op.directory, .name = op.name};
+    switch (op.kind) {
+        case Kind::create: request.mode = S_IFREG | op.mode; return note(meta_->create(request));
+        case Kind::mkdir: request.mode = S_IFDIR | op.mode; return note(meta_->mkdir(request));
+        case Kind::link: return note(meta_->link(op.ino, op.directory, op.name));
+        case Kind::lookup: return note(meta_->lookup(op.directory, op.name));
+        case Kind::get: return note(meta_->get(op.ino));
+        case Kind::list: return answer_list(*meta_, op);
+        case Kind::set_mode:
+            return note(meta_->change(op.ino, [&op](InodeChange& change) -> Status {
+                change.inode.mode = (change.inode.mode & ~kPermissions) | op.mode;
+                return {};
+            }));
+        case Kind::unlink:
+        case Kind::rmdir: {
+            auto gone = op.kind == Kind::unlink ? meta_->unlink(op.directory, op.name) : meta_->rmdir(op.directory, op.name);
+            op.code = gone.code();
+            if (gone.ok()) op.seen = seen_of(gone->inode);
+            if (gone.ok() && op.kind == Kind::rmdir) op.seen.is_directory = true;
+            return;
+        }
+        case Kind::rename: {
+            RenameRequest r{.from_directory = op.directory, .from_name = op.name, .to_directory = op.to_directory,
+                            .to_name = op.to_name, .no_replace = op.no_replace, .exchange = op.exchange};
+            op.code = meta_->rename(r).code();
+            return;
+        }
+    }
+}
+
+void Client::look_at_everything() {
+    std::set<Ino> met{kRootIno};
+    std::vector<Ino> queue{kRootIno};
+    while (!queue.empty()) {
+        Ino directory = queue.back();
+        queue.pop_back();
+        auto listed = ask({.kind = Kind::list, .directory = directory}).listed;
+        for (const auto& [name, entry] : listed) {
+            Operation op{.kind = Kind::lookup, .directory = directory, .name = name};
+            ask(op);
+            ask({.kind = Kind::get, .ino = entry.ino});
+            if (entry.is_directory && met.insert(entry.ino).second) queue.push_back(entry.ino);
+        }
+    }
+}
+
+}  // namespace meshfs::sim

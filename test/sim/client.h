@@ -1,0 +1,61 @@
+// One simulated mount: a session on a store of its own, operations drawn from the seed, its beats.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/base/scheduler.h"
+#include "fs/meta/meta.h"
+#include "fs/store/sim_store.h"
+#include "test/sim/model.h"
+
+namespace meshfs::sim {
+
+// What the clients of a run share.  Belongs to who holds the token.
+struct Shared {
+    Scheduler& scheduler;
+    std::shared_ptr<MemoryCluster> cluster;
+    std::vector<Operation> history;
+    uint64_t moment = 0;  // counts questions and answers
+    // Numbers anybody was told; operations go to these.
+    std::vector<Ino> directories{kRootIno};
+    std::vector<Ino> files;
+};
+
+class Client {
+public:
+    Client(Shared& shared, uint32_t number, const SimFaults& faults);
+    ~Client();
+
+    // Begins a session; with faults it may take several tries.
+    Status mount();
+    void do_some(size_t count);  // operations drawn from the seed
+    Operation& ask(Operation op);  // does it, notes question and answer
+    void start_beats();            // on a thread of its own, until stop_beats()
+    void stop_beats();
+    void unmount();
+    // Walks the whole tree with lookups, lists and gets, as operations.
+    void look_at_everything();
+
+    SimStore& store() { return *store_; }
+    Meta* meta() { return meta_.get(); }
+    uint32_t number() const { return number_; }
+
+private:
+    Operation draw();
+    void answer(Operation& op);
+    std::string draw_name();
+    Ino draw_directory();
+
+    Shared& shared_;
+    const uint32_t number_;  // and its group in the scheduler
+    std::unique_ptr<SimStore> store_;
+    std::unique_ptr<Meta> meta_;
+    bool is_over_ = false;   // the session is dead or the store stopped
+    bool beats_end_ = false;
+    bool beats_run_ = false;
+    Scheduler::ThreadNumber beats_ = 0;
+};
+
+}  // namespace meshfs::sim

@@ -1,0 +1,16 @@
+// What must be true of the bytes in the store when nobody is in the middle of something.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fs/store/memory_cluster.h"
+
+namespace meshfs::sim {
+
+// A sentence for each that is broken.  Judges the groups that are reachable from the root: both directions of
+// names and slots, directories and their places, links, ranges, sums, unlinked records; and that every record
+// can be read.
+std::vector<std::string> broken_invariants(MemoryCluster& cluster);
+
+}  // namespace meshfs::sim

@@ -1,0 +1,145 @@
+#include "test/sim/world.h"
+
+#include "fs/base/clock.h"
+#include "fs/base/wire.h"
+#include "test/sim/client.h"
+#include "test/sim/history.h"
+#include "test/sim/invariants.h"
+
+namespace meshfs::sim {
+namespace {
+
+constexpr int kLeaseSeconds = 5;
+constexpr int64_t kLeaseNs = kLeaseSeconds * kNsPerSecond;
+
+// What kind of bad day it is.
+SimFaults draw_faults(Random& random) {
+    SimFaults faults;
+    switch (random.below(6)) {
+        case 0: break;  // only order and delay
+        case 1: faults.lost_reply = 0.05, faults.lost_call = 0.02; break;
+        case 2: faults.death = 0.02; break;
+        case 3: faults.freeze = 0.02, faults.freeze_ns_max = 3 * kLeaseNs; break;
+        case 4: faults.error = 0.02, faults.lost_message = 0.2; break;
+        default:
+            faults = {.slow = 0.05, .error = 0.005, .lost_call = 0.01, .lost_reply = 0.02, .death = 0.01,
+                      .freeze = 0.01, .freeze_ns_max = 3 * kLeaseNs, .lost_message = 0.1};
+    }
+    return faults;
+}
+
+std::function<Mutation(const Mutation&)> filter_of(Planted planted) {
+    switch (planted) {
+        case Planted::nothing: return nullptr;
+        case Planted::no_key_guards: return [](auto& m) { return without_guards(m, Guard::Kind::key_is); };
+        case Planted::no_xattr_guards: return [](auto& m) { return without_guards(m, Guard::Kind::xattr_is); };
+        case Planted::no_absent_guards: return [](auto& m) { return without_guards(m, Guard::Kind::absent); };
+    }
+    return nullptr;
+}
+
+class World {
+public:
+    explicit World(const WorldOptions& options)
+        : options_(options), scheduler_(options.seed), shared_{.scheduler = scheduler_, .cluster = cluster_} {}
+
+    Outcome run() {
+        scheduler_.run([this] { play(); });
+        outcome_.trace = scheduler_.trace();
+        outcome_.seconds_simulated = static_cast<uint64_t>((scheduler_.boot_ns() - began_ns_) / kNsPerSecond);
+        for (const Operation& op : shared_.history) {
+            outcome_.history += "  " + op.text() + "\n";
+            outcome_.uncertain += op.is_uncertain;
+        }
+        outcome_.operations = shared_.history.size();
+        if (!outcome_.is_good) return outcome_;
+        auto judgement = judge(shared_.history);
+        outcome_.is_undecided = judgement.kind == Judgement::Kind::undecided;
+        if (judgement.kind == Judgement::Kind::wrong) fail("no order of the operations explains their answers:\n" + judgement.explanation);
+        return outcome_;
+    }
+
+private:
+    void fail(const std::string& what) {
+        outcome_.is_good = false;
+        outcome_.what += what + "\n";
+    }
+
+    void play() {
+        began_ns_ = scheduler_.boot_ns();
+        Client judge_client(shared_, 0, {});
+        Status made = format_volume(judge_client.store(), Clock::system(), {.lease_seconds = kLeaseSeconds});
+        if (made) made = judge_client.mount();
+        if (!made) return fail("cannot begin: " + made.error().text());
+        judge_client.start_beats();
+        for (const char* name : {"a", "b"}) judge_client.ask({.kind = Operation::Kind::mkdir, .directory = kRootIno, .name = name, .mode = 0755});
+        judge_client.ask({.kind = Operation::Kind::create, .directory = kRootIno, .name = "c", .mode = 0644});
+
+        run_clients();
+        // Late mutations of the dead have come, sessions that fell silent can be seen to be dead.
+        Clock::system().sleep_ns(4 * kLeaseNs);
+        judge_client.look_at_everything();
+        judge_client.look_at_everything();  // what the first look finished, the second sees
+        for (const auto& what : broken_invariants(*cluster_)) fail("invariant: " + what);
+        end_clients();
+        judge_client.stop_beats();
+        judge_client.unmount();
+    }
+
+    void run_clients() {
+        Random& random = scheduler_.random();
+        const SimFaults faults = draw_faults(random);
+        const size_t count = random.between(2, 3);
+        for (uint32_t number = 1; number <= count; ++number) {
+            clients_.push_back(std::make_unique<Client>(shared_, number, faults));
+            Client* client = clients_.back().get();
+            client->store().set_filter(filter_of(options_.planted));
+            const size_t operations = random.between(3, 12);
+            threads_.push_back(scheduler_.spawn(number, "client " + std::to_string(number), [client, operations] {
+                if (!client->mount()) return;
+                client->start_beats();
+                client->do_some(operations);
+            }));
+        }
+        for (auto thread : threads_) (void)scheduler_.join(thread);  // or its client is dead
+        for (auto& client : clients_) {
+            client->store().set_faults({});
+            if (scheduler_.is_dead(client->number())) ++outcome_.deaths;
+            else if (random.chance(0.5)) leave(*client);
+        }
+    }
+
+    void leave(Client& client) {
+        client.stop_beats();
+        client.unmount();
+    }
+
+    // The dead too run to their end, on stores that do nothing any more.
+    void end_clients() {
+        for (auto& client : clients_) {
+            outcome_.store_calls += client->store().calls();
+            outcome_.faults += client->store().faults_drawn();
+            if (!scheduler_.is_dead(client->number())) continue;
+            client->store().reap();
+            scheduler_.revive(client->number());
+        }
+        for (auto thread : threads_) (void)scheduler_.join(thread);
+        for (auto& client : clients_) client->stop_beats();
+        clients_.clear();
+    }
+
+    const WorldOptions options_;
+    Scheduler scheduler_;
+    std::shared_ptr<MemoryCluster> cluster_ = std::make_shared<MemoryCluster>();
+    Shared shared_;
+    std::vector<std::unique_ptr<Client>> clients_;
+    std::vector<Scheduler::ThreadNumber> threads_;
+    int64_t began_ns_ = 0;
+    Outcome outcome_;
+};
+
+}  // namespace
+
+Outcome run_world(const WorldOptions& options) { return World(options).run(); }
+
+}  // namespace meshfs::sim

@@ -1,0 +1,30 @@
+// One run of a simulated cluster: several mounts on one store, everything drawn from one seed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace meshfs::sim {
+
+// What is broken on purpose, to see that the simulation finds it.
+enum class Planted : uint8_t { nothing, no_key_guards, no_xattr_guards, no_absent_guards };
+
+struct WorldOptions {
+    uint64_t seed = 1;
+    Planted planted = Planted::nothing;
+};
+
+struct Outcome {
+    bool is_good = true;
+    bool is_undecided = false;  // the judge gave up: too many orders
+    std::string what;           // of a failure: the whole history and the reason
+    std::string history;        // always
+    uint64_t trace = 0;         // equal for equal runs
+    uint64_t store_calls = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0;
+    uint64_t seconds_simulated = 0;
+};
+
+// Ends the process if the run does not end by itself.
+Outcome run_world(const WorldOptions& options);
+
+}  // namespace meshfs::sim
