@@ -14,6 +14,7 @@
 #include "fs/fuse/mount_point.h"
 #include "tools/mount.h"
 #include "tools/mounted_volume.h"
+#include "tools/presence.h"
 
 namespace meshfs {
 namespace {
@@ -129,7 +130,8 @@ void log_store_errors(const Status& status, const char* what, Status& first) {
 }
 
 // Everything below Vfs is open: plugins, kernel, until the end.
-Status serve(const MountRequest& request, Store& store, Meta& meta, Vfs& vfs, const std::function<void()>& ready) {
+Status serve(const MountRequest& request, Store& store, Meta& meta, Vfs& vfs, Presence& presence,
+             const std::function<void()>& ready) {
     const MountOptions& options = request.options;
     PluginHost plugins(vfs, store);
     TRY(plugins.start(options.plugins));
@@ -158,6 +160,8 @@ Status serve(const MountRequest& request, Store& store, Meta& meta, Vfs& vfs, co
     {
         Ending ending(end);
         (*session)->run([&] {
+            Status announced = presence.announce((*session)->device());
+            if (!announced.ok()) log_warning("umount cannot wait for this mount", {{"why", announced.error().text()}});
             log_info("mounted", {{"source", settings.source}, {"directory", request.directory}});
             ready();
             notify_systemd("READY=1");
@@ -182,6 +186,7 @@ Status serve_mount(const MountRequest& request, const std::function<void()>& rea
     if (!volume.data_pool.empty()) TRY(store->add_data_pool(Pool{1}, volume.data_pool));
     std::unique_ptr<Meta> meta = TRY(Meta::open(*store, Clock::system(), options.meta));
     Status first;
+    Presence presence;  // until all is stored
     {
         auto root = find_directory(*meta, options.subdir);
         if (!root.ok()) {
@@ -191,7 +196,7 @@ Status serve_mount(const MountRequest& request, const std::function<void()>& rea
         options.vfs.root = *root;
         Vfs vfs(*store, *meta, Clock::system(), options.vfs);
         MountRequest settled{request.source, request.directory, options};
-        first = serve(settled, *store, *meta, vfs, ready);
+        first = serve(settled, *store, *meta, vfs, presence, ready);
         Deadline deadline(options.umount_timeout_ns, request.directory);
         log_store_errors(vfs.stop(), "not everything could be stored", first);
         log_store_errors(meta->close(), "cannot end the session", first);

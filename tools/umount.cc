@@ -3,20 +3,17 @@
 // umount(2) returns at once, with the daemon still flushing.  So: find the daemon, unmount, wait until it has ended.
 #include <poll.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <climits>
 #include <cstdlib>
-#include <cstring>
 
 #include "fs/base/result.h"
 #include "fs/fuse/mount_point.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/presence.h"
 
 namespace meshfs {
 namespace {
@@ -67,31 +64,6 @@ void wait_for_end(int pidfd) {
     close(pidfd);
 }
 
-// Where the mount on this device ("0:57") listens.
-std::string control_socket_of(const std::string& device) {
-    const char* own = getenv("XDG_RUNTIME_DIR");
-    bool is_user = geteuid() != 0 && own != nullptr;
-    return (is_user ? std::string(own) : std::string("/run")) + "/meshfs/" + device + ".sock";
-}
-
-// Who listens on the mount's socket is its daemon; the kernel says which process that is.
-int open_daemon(const std::string& socket_path) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (socket_path.empty() || socket_path.size() >= sizeof address.sun_path) return -1;
-    std::strcpy(address.sun_path, socket_path.c_str());
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    ucred peer{};
-    socklen_t length = sizeof peer;
-    int pidfd = -1;
-    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0)
-        pidfd = static_cast<int>(syscall(SYS_pidfd_open, peer.pid, 0));
-    close(fd);
-    return pidfd;
-}
-
 }  // namespace
 
 int run_umount(int argc, char** argv) {
@@ -114,7 +86,7 @@ int run_umount(int argc, char** argv) {
     auto point = find_mount(arguments.target);
     if (!point.ok()) return complain("umount", point.error().detail()), kUsage;
     if (arguments.fake) return 0;
-    int daemon = open_daemon(control_socket_of(point->device));
+    int daemon = open_daemon(point->device);
     Status gone = take_away(arguments, *point);
     if (!gone.ok()) return complain("umount", gone.error().text()), kFailed;
     if (arguments.lazy) return 0;
