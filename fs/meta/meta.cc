@@ -3,7 +3,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "fs/meta/core.h"
+#include "fs/meta/group.h"
 #include "fs/meta/ops/ops.h"
 
 namespace meshfs {
@@ -17,7 +20,23 @@ Status MetaCore::check_may_change() const {
 }
 
 Status MetaCore::wait_for_free(const ObjectName& group) {
-    return fail(EOPNOTSUPP, "object " + group.name + " is leased exclusively");
+    // Breaking lasts two calls of an rmdir.  Whoever has waited longer frees it: the rmdir's own guard then fails.
+    constexpr int64_t kBreakingMaxNs = kNsPerSecond;
+    std::string seen;
+    int64_t since = clock.boot_ns();
+    for (int tries = 0;; ++tries) {
+        auto view = read_group_now(*this, group, {});
+        if (view.code() == ENOENT) return {};
+        if (!view.ok()) return view.error();
+        if (view->lease.is_free() || view->is_dead()) return {};
+        if (view->lease.kind != Lease::Kind::breaking)
+            return fail(EOPNOTSUPP, "object " + group.name + " has a lease of a later MeshFS");
+        if (view->lease_value != seen) seen = view->lease_value, since = clock.boot_ns();
+        if (clock.boot_ns() - since >= kBreakingMaxNs)
+            (void)store.apply(std::move(Mutation(group).xattr_is(kLeaseXattr, seen).set_xattr(
+                kLeaseXattr, encode(free_lease(view->lease.epoch + 1)))));
+        clock.sleep_ns(kNsPerMs << std::min(tries, 6));
+    }
 }
 
 Meta::Meta(std::unique_ptr<MetaCore> core) : core_(std::move(core)) {}
@@ -44,6 +63,7 @@ Result<Inode> Meta::create(const CreateRequest& request) { return ops::create(*c
 Result<Inode> Meta::mkdir(const CreateRequest& request) { return ops::mkdir(*core_, request); }
 Result<Inode> Meta::create_unnamed(const CreateRequest& request) { return ops::create_unnamed(*core_, request); }
 Result<Unlinked> Meta::unlink(Ino directory, std::string_view name) { return ops::unlink(*core_, directory, name); }
+Result<Unlinked> Meta::rmdir(Ino directory, std::string_view name) { return ops::rmdir(*core_, directory, name); }
 Result<Renamed> Meta::rename(const RenameRequest& request) { return ops::rename(*core_, request); }
 Result<Renamed> Meta::publish(Ino ino, Ino directory, std::string_view name, const PublishCondition& when) {
     return ops::publish(*core_, ino, directory, name, when);

@@ -17,7 +17,6 @@ Result<Renamed> publish_across(MetaCore&, Ino, Ino, std::string_view, const Publ
 }  // namespace ops
 
 Result<Inode> Meta::link(Ino, Ino, std::string_view) { return not_yet("link"); }
-Result<Unlinked> Meta::rmdir(Ino, std::string_view) { return not_yet("rmdir"); }
 Result<Inode> Meta::opened(Ino ino) { return get(ino); }
 void Meta::released(Ino) {}
 Result<std::vector<Purgeable>> Meta::purgeable(size_t) { return std::vector<Purgeable>(); }

@@ -127,7 +127,7 @@ Result<Inode> change(MetaCore& core, Ino ino, const ChangeInode& callback) {
         if (status.code() != ENOENT && status.code() != ESTALE) return status.error();
         core.hints.forget(ino);
     }
-    for (int round = 0; round < 8; ++round) {
+    for (int round = 0; round < 64; ++round) {
         Home home = TRY(find_home(core, ino));
         auto status = change.run(home);
         if (status.ok()) {

@@ -19,7 +19,7 @@ Result<Inode> get(MetaCore& core, Ino ino) {
         if (inode.code() != ENOENT) return inode;
         core.hints.forget(ino);
     }
-    for (int round = 0; round < 8; ++round) {
+    for (int round = 0; round < 64; ++round) {
         Home home = TRY(find_home(core, ino));
         auto inode = read_at(core, home, ino);
         if (inode.code() == ENOENT) continue;  // it moved between the two reads

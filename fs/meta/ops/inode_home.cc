@@ -5,7 +5,7 @@
 namespace meshfs::ops {
 namespace {
 
-constexpr int kRoundsMax = 8;
+constexpr int kRoundsMax = 64;
 constexpr int kHopsMax = 16;
 
 // Follows a number from slot to slot.  ENOENT: what was read contradicts itself, a race.
@@ -140,7 +140,7 @@ Result<Home> find_home(MetaCore& core, Ino ino) {
     for (int round = 0; round < kRoundsMax; ++round) {
         auto home = Search(core, ino).run();
         if (home.code() != ENOENT) return home;
-        if (round > 1) core.clock.sleep_ns(kNsPerMs << round);
+        if (round > 1) core.clock.sleep_ns(kNsPerMs << std::min(round, 4));
     }
     return fail(ESTALE);
 }

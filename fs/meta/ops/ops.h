@@ -23,6 +23,8 @@ Result<std::pair<Ino, std::string>> name_of(MetaCore& core, Ino ino);
 // --- several objects: X on all, one intent
 Result<Inode> link(MetaCore& core, Ino ino, Ino directory, std::string_view name);
 Result<Unlinked> rmdir(MetaCore& core, Ino directory, std::string_view name);
+// The name of a directory whose header is dead goes: the rest of an rmdir.
+Status drop_dead_directory(MetaCore& core, Ino directory, std::string_view name, Ino dead);
 // unlink() found that the inode is in h.<ino>.
 Result<Unlinked> unlink_linked(MetaCore& core, Ino directory, std::string_view name);
 // rename() found that one group does not do: two groups, a directory replaced or moved, a name in h.<ino> replaced.

@@ -257,6 +257,38 @@ TEST_F(MetaTest, PublishNamesAnUnnamedFileUnderItsCondition) {
     EXPECT_EQ(must(cold.meta->get(second.ino)).links, 1u);
 }
 
+TEST_F(MetaTest, RmdirRemovesAnEmptyDirectoryOnly) {
+    Ino d = must(mkdir("d")).ino;
+    must(create("f", d));
+    EXPECT_ERRNO(meta().rmdir(kRootIno, "d"), ENOTEMPTY);
+    EXPECT_OK(create("g", d));
+    must(meta().unlink(d, "f"));
+    must(meta().unlink(d, "g"));
+    EXPECT_EQ(must(meta().rmdir(kRootIno, "d")).inode.links, 0u);
+    EXPECT_ERRNO(meta().lookup(kRootIno, "d"), ENOENT);
+    EXPECT_ERRNO(meta().rmdir(kRootIno, "d"), ENOENT);
+    EXPECT_ERRNO(create("h", d), ENOENT);
+    EXPECT_EQ(must(meta().get(d)).links, 0u);
+    EXPECT_EQ(must(meta().get(kRootIno)).links, 2u);
+    must(create("f"));
+    EXPECT_ERRNO(meta().rmdir(kRootIno, "f"), ENOTDIR);
+    EXPECT_ERRNO(meta().rmdir(kRootIno, "."), EINVAL);
+    EXPECT_OK(mkdir("d"));
+}
+
+TEST_F(MetaTest, WhatACrashedRmdirLeavesIsFinishedOrUndone) {
+    Ino d = must(mkdir("d")).ino, e = must(mkdir("e")).ino;
+    auto set = [&](Ino ino, Lease lease) {
+        return raw_.apply(std::move(Mutation(group_object(place_of(ino).group)).set_xattr(kLeaseXattr, encode(lease))));
+    };
+    ASSERT_OK(set(d, {.kind = Lease::Kind::breaking, .epoch = 2}));
+    EXPECT_OK(create("f", d));  // frees it after a second
+    ASSERT_OK(set(e, {.kind = Lease::Kind::dead, .epoch = 3}));
+    EXPECT_ERRNO(meta().lookup(kRootIno, "e"), ENOENT);
+    EXPECT_EQ(names(), Names{"d"});
+    EXPECT_EQ(must(meta().get(kRootIno)).links, 3u);
+}
+
 TEST_F(MetaTest, ADamagedRecordHarmsItsNameOnly) {
     must(create("a")), must(create("b")), must(create("c"));
     ASSERT_OK(raw_.apply(std::move(Mutation(group_object(kRootGroup)).set_keys({{name_key("b"), "garbage"}}))));
