@@ -130,6 +130,26 @@ TEST_F(FileBytes, BytesOfAWriterThatDiedDoNotComeBack) {
     EXPECT_EQ(read(99'999, 4), std::string("amm\0", 4));
 }
 
+TEST_F(FileBytes, WhatTwoMountsWroteAtOnceIsAllThere) {
+    open();
+    write(0, std::string(100'000, 'a'));
+    publish();
+    auto other = std::exchange(file_, nullptr);
+    open();
+    write(200'000, "mine");
+    publish();  // the other mount wrote meanwhile, and finds this map in the inode
+    auto mine = std::exchange(file_, std::move(other));
+    write(300'000, "theirs");
+    ASSERT_TRUE(file_->flush().ok());
+    file_->rebase(published_);
+    EXPECT_EQ(read(200'000, 4), "mine");
+    publish();
+    open();
+    EXPECT_EQ(read(0, 2), "aa");
+    EXPECT_EQ(read(200'000, 4), "mine");
+    EXPECT_EQ(read(300'000, 6), "theirs");
+}
+
 TEST_F(FileBytes, SeekFindsHolesOfAbsentObjects) {
     open();
     write(0, "x");

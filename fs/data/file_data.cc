@@ -93,7 +93,10 @@ void FileDataNow::published(const Publication& what) {
     if (what.number != number_ || !what.changed) return;
     freed_.erase(freed_.begin(), freed_.begin() + static_cast<ptrdiff_t>(freed_in_publication_));
     freed_in_publication_ = 0;
+    unpublished_bytes_.clear();
     if (changes_ == changes_in_publication_) {
+        truncated_to_.reset();
+        grown_to_ = 0;
         unpublished_ = false;
         mtime_ = {};
     }
@@ -102,10 +105,24 @@ void FileDataNow::published(const Publication& what) {
 void FileDataNow::rebase(const FileMap& map) {
     Exclusive alone(*this);
     MutexLock lock(mutex_);
-    if (unpublished_) return;  // own changes go in first; the publication is guarded on what it replaces
     map_ = map;
-    size_ = map.size;
     fresh_ = {};
+    if (unpublished_) {
+        // Own changes again, on the other mount's: its extents stay, own bytes go to the store once more.
+        freed_.clear();
+        freed_in_publication_ = 0;
+        if (truncated_to_) {
+            freed_ = cut_extents(map_.extents, *truncated_to_, map_.layout.object_bytes);
+            if (map_.inline_bytes.size() > *truncated_to_) map_.inline_bytes.resize(*truncated_to_);
+            map_.size = *truncated_to_;
+        }
+        map_.size = std::max(map_.size, grown_to_);
+        uint64_t before = dirty_.bytes();
+        dirty_.put_below(unpublished_bytes_);
+        core_->budget.accept(dirty_.bytes() - before, [] {});
+        unpublished_bytes_.clear();
+    }
+    size_ = std::max(map_.size, dirty_.end());
 }
 
 void FileDataNow::discard() {
@@ -114,6 +131,9 @@ void FileDataNow::discard() {
     core_->budget.stored(dirty_.bytes() + flushing_.bytes());
     dirty_.clear();
     flushing_.clear();
+    unpublished_bytes_.clear();
+    truncated_to_.reset();
+    grown_to_ = 0;
     freed_.clear();
     freed_in_publication_ = 0;
     size_ = map_.size;

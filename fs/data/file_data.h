@@ -6,6 +6,7 @@
 #pragma once
 
 #include <list>
+#include <optional>
 
 #include "fs/data/core.h"
 #include "fs/data/dirty.h"
@@ -74,6 +75,10 @@ private:
     FileMap map_ GUARDED_BY(mutex_);  // changed under Exclusive only
     uint64_t size_ GUARDED_BY(mutex_);
     Dirty dirty_ GUARDED_BY(mutex_), flushing_ GUARDED_BY(mutex_);
+    // Stored, and not known to metadata: put in again if another mount published first.  None on an embedded store.
+    Dirty unpublished_bytes_ GUARDED_BY(mutex_);
+    std::optional<uint64_t> truncated_to_ GUARDED_BY(mutex_);  // the least size of unpublished truncates
+    uint64_t grown_to_ GUARDED_BY(mutex_) = 0;                 // size without bytes, unpublished
     Time mtime_ GUARDED_BY(mutex_);                // of the last own write, {}: none unpublished
     std::list<ByteRange> reads_ GUARDED_BY(mutex_);  // of the store, under way
     Extents freed_ GUARDED_BY(mutex_);             // since the last published()

@@ -30,6 +30,9 @@ Result<Publication> FileDataNow::flush() {
         return stored.error();
     }
     core_->budget.stored(flushing_.bytes());
+    // Kept until metadata has them: another mount's map may come in between (rebase).
+    if (!core_->store.is_exclusive())
+        for (const auto& [offset, bytes] : flushing_.pieces()) unpublished_bytes_.put(offset, bytes);
     flushing_.clear();
     changed_.notify_all();
     map_.size = std::max(map_.size, size);  // also where a hole was punched into what was not stored yet

@@ -17,6 +17,7 @@ void FileDataNow::grow(uint64_t size) {
     if (size <= size_) return;
     size_ = size;
     map_.size = size;
+    grown_to_ = size;
     unpublished_ = true;
     ++changes_;
 }
@@ -38,6 +39,9 @@ Status FileDataNow::truncate(uint64_t size) {
         map_.bytes = std::min(map_.bytes, size);
         fresh_ = {};
     }
+    unpublished_bytes_.drop({size, UINT64_MAX - size});
+    if (size < size_) truncated_to_ = std::min(size, truncated_to_.value_or(size)), grown_to_ = 0;
+    else grown_to_ = size;
     size_ = size;
     map_.size = size;
     mtime_ = core_->clock.now();
@@ -94,6 +98,7 @@ Status FileDataNow::punch(ByteRange range) {
         range.length = std::min(range.length, size_ - range.offset);
         uint64_t before = dirty_.bytes();
         dirty_.drop(range);
+        unpublished_bytes_.drop(range);
         core_->budget.drop(before - dirty_.bytes());
         mtime_ = core_->clock.now();
         unpublished_ = true;
