@@ -1,0 +1,37 @@
+// Decoders of metadata bear any bytes: as they come, and as the payload of a sealed record.
+// With -Dfuzz=true a libFuzzer target; else a program that replays the files it is given.
+#include <fstream>
+#include <iterator>
+
+#include "fs/base/wire.h"
+#include "fs/meta/format.h"
+
+namespace {
+
+void decode_all(std::string_view value) {
+    using namespace meshfs;
+    (void)decode_lease(value), (void)decode_about(value), (void)decode_dentry(value), (void)decode_slot(value);
+    (void)decode_away(value), (void)decode_unlinked(value), (void)decode_sum(value), (void)decode_lane(value);
+    (void)decode_inode(value), (void)decode_place(value), (void)decode_range(value), (void)decode_volume(value);
+    (void)decode_numbers(value), (void)slot_of_key(value), (void)ino_of_unlinked_key(value);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    std::string_view bytes(reinterpret_cast<const char*>(data), size);
+    decode_all(bytes);
+    decode_all(meshfs::seal_record(1, bytes));
+    return 0;
+}
+
+#ifndef MESHFS_LIBFUZZER
+int main(int argc, char** argv) {
+    LLVMFuzzerTestOneInput(nullptr, 0);
+    for (int i = 1; i < argc; ++i) {
+        std::ifstream in(argv[i], std::ios::binary);
+        std::string bytes((std::istreambuf_iterator<char>(in)), {});
+        LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+    }
+}
+#endif
