@@ -38,7 +38,7 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
             return local ? lock_table.lock(ino, wanted, conflict) : meta.lock(ino, wanted, conflict);
         },
         std::move(watch));
-    house_ = std::thread([this] { keep_house(); });
+    house_ = Thread("vfs-house", [this] { keep_house(); });
 }
 
 VfsCore::~VfsCore() {
@@ -47,7 +47,6 @@ VfsCore::~VfsCore() {
 }
 
 void VfsCore::keep_house() {
-    name_this_thread("vfs-house");
     // Waiting is on the system's clock, also where a test sets file times by hand.
     Clock& waiting = Clock::system();
     while (true) {

@@ -4,9 +4,10 @@
 #include <atomic>
 #include <memory>
 #include <string_view>
-#include <thread>
+#include <string>
 #include <vector>
 
+#include "fs/base/thread.h"
 #include "fs/vfs/append.h"
 #include "fs/vfs/handles.h"
 #include "fs/vfs/lock_table.h"
@@ -88,7 +89,7 @@ private:
     Mutex house_mutex_;
     CondVar house_wakes_;
     bool stopping_ GUARDED_BY(house_mutex_) = false;
-    std::thread house_;
+    Thread house_;
     bool stopped_ = false;
 };
 
