@@ -66,7 +66,9 @@ TEST(Acl, EveryCutOfAnAclIsRefusedOrAnAcl) {
     std::string bytes = acl_bytes(named_acl());
     for (size_t length = 0; length <= bytes.size(); ++length) {
         auto acl = parse_acl(std::string_view(bytes).substr(0, length));
-        if (acl.ok()) EXPECT_TRUE(acl->empty() || length == bytes.size());
+        if (acl.ok()) {
+            EXPECT_TRUE(acl->empty() || length == bytes.size());
+        }
     }
     for (size_t at = 0; at < bytes.size(); ++at) {
         std::string broken = bytes;

@@ -58,7 +58,12 @@ void Appends::let_go(OpenInode& file) {
 Status Appends::append(const std::shared_ptr<OpenInode>& file, Buffer bytes) {
     MyTurn turn(file->turn);
     if (!file->has_append_lease) {
-        TRY(take_lease(*file));
+        Status taken = take_lease(*file);
+        if (taken.code() == EOPNOTSUPP) {  // no locks across mounts: the end of the file as this mount sees it
+            publisher_.mark_dirty(file);
+            return wait_for(*file->data, std::move(bytes));
+        }
+        TRY(std::move(taken));
         file->has_append_lease = true;
         auto inode = meta_.get(file->ino);
         if (!inode) {

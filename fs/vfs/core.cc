@@ -180,7 +180,12 @@ void VfsCore::clear_privileges(Inode& inode) {
 
 void VfsCore::note_inode(OpenInode& file, const Inode& inode) {
     note_flags(inode);
-    file.wants_atime = wants_atime(inode);
+    Inode as_seen = inode;
+    {
+        MutexLock lock(file.mutex);
+        if (file.atime) as_seen.atime = *file.atime;  // on its way
+    }
+    file.wants_atime = wants_atime(as_seen);
     file.may_be_privileged = (inode.mode & (S_ISUID | S_ISGID)) != 0 || inode.xattrs.contains("security.capability");
 }
 

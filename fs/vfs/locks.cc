@@ -33,6 +33,19 @@ void remember(VfsCore& core, Ino ino, const Vfs::LockRequest& request) {
     (*handle)->lock_owners.insert({request.flock, request.owner});
 }
 
+// Who gets a lock sees what was written under it before: bytes are published before it is let go, and looked up anew
+// once it is there.
+void publish_before_unlock(VfsCore& core, Ino ino) {
+    auto file = core.locks_locally() ? nullptr : core.open_inodes->find(ino);
+    if (file != nullptr && file->data->is_dirty()) (void)core.publisher->publish(*file);  // kept, told at close
+}
+
+void look_anew(VfsCore& core, Ino ino) {
+    auto file = core.locks_locally() ? nullptr : core.open_inodes->find(ino);
+    if (file == nullptr) return;
+    if (auto inode = core.meta.get(ino)) core.publisher->take_over(*file, *inode, false);
+}
+
 }  // namespace
 
 void VfsCore::drop_locks(Ino ino, FileLock::Family family, uint64_t owner) {
@@ -65,12 +78,14 @@ Status Vfs::setlk(Ino ino, const LockRequest& request) {
     ino = core_->inner(ino);
     FileLock wanted = TRY(lock_of(*core_, request));
     if (request.type == F_UNLCK) {
+        publish_before_unlock(*core_, ino);
         if (core_->locks_locally()) core_->lock_table.unlock(ino, wanted);
         else TRY(meta_.unlock(ino, wanted));
     } else {
         remember(*core_, ino, request);
         if (core_->locks_locally()) TRY(core_->lock_table.lock(ino, wanted, nullptr));
         else TRY(meta_.lock(ino, wanted, nullptr));
+        look_anew(*core_, ino);
     }
     core_->lock_waits->try_again(ino);  // also after a lock: it may have been a weaker one than before
     return {};
@@ -84,6 +99,7 @@ void Vfs::setlkw(Ino ino, const LockRequest& request, uint64_t ticket, Then<void
     if (!wanted) return then(wanted.error());
     remember(*core_, ino, request);
     core_->lock_waits->wait(ticket, ino, *wanted, [this, ino, then = std::move(then)](Status done) {
+        if (done) look_anew(*core_, ino);
         then(done);
         if (done) core_->lock_waits->try_again(ino);
     });

@@ -107,10 +107,10 @@ Status Vfs::flush(uint64_t number, uint64_t lock_owner) {
     auto handle = TRY(core_->handles.find(number));
     if (handle->kind != Handle::Kind::file) return {};
     OpenInode& file = *handle->file;
+    // Other mounts see at their open what was closed before; on a store of our own nobody else looks.
+    if (core_->is_shared && handle->writes()) (void)core_->publisher->publish(file);  // its error is told below
     if (file.had_posix_lock) core_->drop_locks(handle->ino, FileLock::Family::posix, lock_owner);
     if (!handle->writes()) return {};
-    // Other mounts see at their open what was closed before; on a store of our own nobody else looks.
-    if (core_->is_shared) (void)core_->publisher->publish(file);  // its error is kept and told below
     return core_->publisher->tell_error(file, *handle);
 }
 
