@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "fs/store/fault_store.h"
 #include "fs/store/memory_store.h"
 
 namespace meshfs {
@@ -265,6 +266,61 @@ TEST_P(RandomOperations, AgreeWithAPlainString) {
     }
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomOperations, testing::Range(1u, 41u));
+
+// Errors and lost replies of the store: a flush tells, no byte is lost and none comes back.
+class Faults : public testing::TestWithParam<unsigned> {};
+TEST_P(Faults, BytesSurviveErrorsAndAreStoredAtLast) {
+    FaultStore store(std::make_unique<MemoryStore>());
+    std::mt19937 random(GetParam());
+    auto below = [&](uint64_t n) { return std::uniform_int_distribution<uint64_t>(0, n - 1)(random); };
+    uint64_t blobs = 0;
+    DataHooks hooks;
+    hooks.next_blob = [&] { return BlobId{++blobs}; };
+    hooks.record_reach = [](BlobId, Ino, uint64_t) { return Status(); };
+    Data data(store, Clock::system(), {}, hooks);
+    FileMap published;
+    published.layout.object_bytes = 64 << 10;
+    auto file = data.open(Ino{5}, published);
+    std::string model;
+    int failed = 0;
+    for (int step = 0; step < 150; ++step) {
+        uint64_t offset = below(500'000), length = 1 + below(60'000);
+        store.set_plan({});
+        if (below(8) == 0) {
+            ASSERT_TRUE(file->truncate(offset).ok());
+            model.resize(offset);
+        } else {
+            std::string bytes(length, static_cast<char>('a' + below(26)));
+            file->write(offset, Buffer::copy_of(bytes), [](Status) {});
+            if (model.size() < offset + length) model.resize(offset + length);
+            model.replace(offset, length, bytes);
+        }
+        if (below(2) == 0) {
+            store.set_plan({.seed = random(), .error = 0.2, .error_code = ENOSPC, .lost_reply = 0.2});
+            auto flushed = file->flush();
+            store.set_plan({});
+            if (!flushed) {
+                ++failed;
+                ASSERT_TRUE(file->is_dirty());
+            } else {
+                published = flushed->map;
+                file->published(*flushed);
+                if (below(2) == 0) file = data.open(Ino{5}, published);
+            }
+        }
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({0, model.size()}, std::move(t)); });
+        ASSERT_TRUE(got.ok());
+        ASSERT_TRUE(join(*got) == model) << "seed " << GetParam() << " step " << step;
+    }
+    auto flushed = file->flush();
+    ASSERT_TRUE(flushed.ok());
+    file = data.open(Ino{5}, flushed->map);
+    auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({0, model.size()}, std::move(t)); });
+    ASSERT_TRUE(join(*got) == model);
+    EXPECT_GT(failed, 0);
+    EXPECT_EQ(data.usage().dirty_bytes, 0u);
+}
+INSTANTIATE_TEST_SUITE_P(Seeds, Faults, testing::Range(1u, 61u));
 
 TEST(Backpressure, WritersAreAnsweredAsBytesAreStored) {
     MemoryStore store;

@@ -27,6 +27,9 @@ Result<Publication> FileDataNow::flush() {
         dirty_.put_below(flushing_);
         flushing_.clear();
         core_->budget.drop(before - dirty_.bytes());
+        // What failed may have reached it all the same, so its gaps are no longer holes for certain: were these bytes
+        // truncated now and the gap joined later, they would come back.
+        fresh_ = {};
         return stored.error();
     }
     core_->budget.stored(flushing_.bytes());

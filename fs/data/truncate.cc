@@ -33,7 +33,8 @@ Status FileDataNow::truncate(uint64_t size) {
     uint64_t before = dirty_.bytes();
     if (size < size_) dirty_.drop({size, UINT64_MAX - size});
     core_->budget.drop(before - dirty_.bytes());
-    if (size < map_.size) {
+    // A flush that failed half-way has mapped bytes beyond the size the map tells.
+    if (size < map_.size || (!map_.extents.empty() && size < map_.extents.back().end())) {
         for (const Extent& gone : cut_extents(map_.extents, size, map_.layout.object_bytes)) freed_.push_back(gone);
         if (map_.inline_bytes.size() > size) map_.inline_bytes.resize(size);
         map_.bytes = std::min(map_.bytes, size);
