@@ -45,6 +45,7 @@ public:
         if (!source) give_up("MESHFS_TEST_RADOS", source.error());
         source_ = *source;
         if (const char* conf = getenv("MESHFS_TEST_CEPH_CONF")) options_.conf = conf;
+        if (const char* id = getenv("MESHFS_TEST_CEPH_ID")) options_.id = id;
     }
     ~RadosPlace() override {
         auto store = open();

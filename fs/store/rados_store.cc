@@ -1,11 +1,13 @@
 #include "fs/store/rados_store.h"
 
 #include <algorithm>
+#include <set>
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/store/rados_capacity.h"
 #include "fs/store/rados_errors.h"
+#include "fs/store/rados_fence.h"
 #include "fs/store/rados_link.h"
 #include "fs/store/rados_mailbox.h"
 #include "fs/store/rados_operation.h"
@@ -14,9 +16,9 @@ namespace meshfs {
 namespace {
 
 constexpr int64_t kCapacityKeptNs = 5 * kNsPerSecond;
-constexpr uint32_t kFenceSeconds = 7 * 24 * 3600;  // longer than any mount stays frozen unnoticed
 constexpr size_t kListStep = 1000;
-constexpr int kSnapRoundsMax = 1000;
+constexpr int kSnapRoundsMax = 100;
+constexpr uint64_t kSnapStepMax = 256;  // numbers asked for at once
 constexpr size_t kCallOverhead = 512;  // bytes counted for a call besides its data
 
 class MutationCall final : public RadosCallOf<void> {
@@ -188,26 +190,43 @@ void RadosStore::start(Transfer transfer, Then<size_t> then) {
     });
 }
 
-// Each pool counts its snapshots by itself, and a snapshot of ours is one number in all of them: numbers are
-// taken until they agree, and those left over are given back.  Volumes that share only one of their pools make
-// the counters differ, by as many as they take snapshots; each number costs a second of the monitors.
+// Takes `count` numbers of a pool at once: the monitors spend a second on a round, not on a number.
+Status take_snap_numbers(const RadosPool& pool, uint64_t count, std::set<uint64_t>& numbers) {
+    librados::IoCtx io = pool.io;
+    std::vector<uint64_t> taken(count, 0);
+    std::vector<librados::AioCompletion*> completions;
+    for (uint64_t& number : taken) {
+        completions.push_back(librados::Rados::aio_create_completion());
+        io.aio_selfmanaged_snap_create(&number, completions.back());
+    }
+    int code = 0;
+    for (auto* completion : completions) {
+        completion->wait_for_complete();
+        code = std::min(code, completion->get_return_value());
+        completion->release();
+    }
+    if (code < 0) return error_of_rados(code, "snapshot of pool " + pool.name).in("cannot make a snapshot");
+    numbers.insert(taken.begin(), taken.end());
+    return {};
+}
+
+// Each pool counts its snapshots by itself, and one of ours has the same number in all of them: the pools that
+// are behind take numbers until one agrees.  Numbers left over are not given back: nothing was written under
+// them, and giving one back moves that pool's counter again.
 Result<SnapId> RadosStore::create_snap() {
     TRY(check_running());
     auto pools = link_->distinct_pools();
-    std::vector<uint64_t> newest(pools.size(), 0);
+    std::vector<std::set<uint64_t>> numbers(pools.size());
+    uint64_t highest = 0;
     for (int round = 0; round < kSnapRoundsMax; ++round) {
-        uint64_t highest = *std::max_element(newest.begin(), newest.end());
-        bool agree = highest > 0;
         for (size_t i = 0; i < pools.size(); ++i) {
-            if (newest[i] == highest && highest > 0) continue;
-            agree = false;
-            librados::IoCtx io = pools[i]->io;
-            if (newest[i] > 0) io.selfmanaged_snap_remove(newest[i]);
-            int code = io.selfmanaged_snap_create(&newest[i]);
-            if (code < 0) return error_of_rados(code, "snapshot of pool " + pools[i]->name).in("cannot make a snapshot");
+            if (numbers[i].contains(highest)) continue;
+            uint64_t behind = numbers[i].empty() || *numbers[i].rbegin() > highest ? 1 : highest - *numbers[i].rbegin();
+            TRY(take_snap_numbers(*pools[i], std::min(behind, kSnapStepMax), numbers[i]));
+            highest = std::max(highest, *numbers[i].rbegin());
         }
-        agree = std::all_of(newest.begin(), newest.end(), [&](uint64_t n) { return n == newest[0]; });
-        if (agree) return SnapId{newest[0]};
+        bool agree = std::all_of(numbers.begin(), numbers.end(), [&](auto& of) { return of.contains(highest); });
+        if (agree) return SnapId{highest};
     }
     return fail(EBUSY, "the pools of this volume count snapshots too differently");
 }
@@ -222,18 +241,9 @@ Status RadosStore::remove_snap(SnapId snap) {
     return {};
 }
 
-// Once librados has the map in which the client is listed, no OSD that we talk to takes its operations: OSDs
-// get that map with our next operation at the latest, before they do it.
 Status RadosStore::fence(const ClientId& client) {
     TRY(check_running());
-    int code = link_->rados().blocklist_add(client, kFenceSeconds);
-    if (errno_of_rados(code) == EACCES)
-        return fail(EACCES, "cannot fence " + client +
-                                ": the key needs the monitors' capability \"profile rbd\" for it");
-    if (code < 0) return error_of_rados(code, "fence of " + client);
-    code = link_->rados().wait_for_latest_osdmap();
-    if (code < 0) return error_of_rados(code, "fence of " + client);
-    return {};
+    return fence_rados_client(*link_, client);
 }
 
 Result<Capacity> RadosStore::ask_capacity(const RadosPool& pool) {

@@ -26,7 +26,7 @@ TEST(RadosErrors, OnlyWhatAPersonReadsHasASentence) {
     EXPECT_NE(error_of_rados(-ENOSPC, "g.1 of pool ai").detail().find("g.1 of pool ai"), std::string::npos);
 }
 
-constexpr const char* kDf = R"({"stats": {"total_bytes": 9}, "pools": [
+constexpr const char* kDf = R"({"stats": {"total_avail_bytes": 9}, "pools": [
     {"name": "other", "id": 1, "stats": {"stored": 1, "max_avail": 2, "objects": 3}},
     {"name": "ai", "id": 2, "stats": {"stored": 100, "max_avail": 900, "objects": 7, "quota_bytes": QUOTA}}]})";
 
@@ -50,13 +50,19 @@ TEST(RadosCapacity, AQuotaBoundsIt) {
     EXPECT_EQ(capacity_from_df(df_with_quota("5000"), "ai")->available, 900u);
 }
 
+TEST(RadosCapacity, APoolTooNewToBeCountedHasWhatTheClusterHas) {
+    auto capacity = capacity_from_df(df_with_quota("0"), "new");
+    ASSERT_TRUE(capacity.ok());
+    EXPECT_EQ(capacity->available, 9u);
+    EXPECT_EQ(capacity->used, 0u);
+}
+
 TEST(RadosCapacity, BearsAnyAnswer) {
-    EXPECT_EQ(capacity_from_df(df_with_quota("0"), "none").code(), ENOENT);
     for (const char* text : {"", "{", "[]", "null", R"({"pools": 1})", R"({"pools": {"name": "ai"}})"})
         EXPECT_EQ(capacity_from_df(text, "ai").code(), EIO) << text;
     for (const char* text : {R"({"pools": [1, null, {"name": 2}]})", R"({"pools": [{"name": "ai"}]})",
                              R"({"pools": [{"name": "ai", "stats": []}]})"})
-        EXPECT_EQ(capacity_from_df(text, "ai").code(), ENOENT) << text;
+        EXPECT_EQ(capacity_from_df(text, "ai")->total, 0u) << text;
     auto odd = capacity_from_df(R"({"pools": [{"name": "ai", "stats": {"stored": -1, "max_avail": "x"}}]})", "ai");
     ASSERT_TRUE(odd.ok());
     EXPECT_EQ(odd->total, 0u);
