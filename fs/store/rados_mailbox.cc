@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint32_t kWatchSeconds = 30;  // an OSD drops a watcher it has not heard of for so long
 constexpr int64_t kCheckSeconds = 5;
+constexpr int64_t kLongSeconds = 10LL * 365 * 24 * 3600;  // "for ever" that can be added to a clock
 
 Buffer one_buffer(const ceph::bufferlist& bytes) {
     Buffers pieces = share_from_rados(bytes);
@@ -157,7 +158,7 @@ Result<std::unique_ptr<Mailbox>> RadosMailboxes::open(const ObjectName& object, 
     auto pool = TRY(link_->pool(object.pool));
     auto watch = std::make_shared<Watch>(weak_from_this(), link_, pool, object, std::move(handler));
     int soft_seconds = link_->options().soft_timeout_seconds;
-    int64_t until_ns = soft_seconds > 0 ? Clock::system().boot_ns() + soft_seconds * kNsPerSecond : INT64_MAX;
+    int64_t until_ns = Clock::system().boot_ns() + (soft_seconds > 0 ? soft_seconds : kLongSeconds) * kNsPerSecond;
     int code = register_watch(*watch, until_ns);
     MutexLock lock(mutex_);
     if (stopped_) code = -ESHUTDOWN;
@@ -211,7 +212,7 @@ void RadosMailboxes::run() {
 void RadosMailboxes::repair(const std::shared_ptr<Watch>& watch) {
     int why = watch->broken_;
     retire(*watch, watch->cookie_.exchange(0));
-    int code = register_watch(*watch, INT64_MAX);
+    int code = register_watch(*watch, Clock::system().boot_ns() + kLongSeconds * kNsPerSecond);
     int ours = errno_of_rados(code);
     if (ours == 0) {
         log_warning("a mailbox was lost and is watched again", {{"object", watch->told_}, {"errno", errno_name(why)}});

@@ -235,16 +235,18 @@ TEST_F(Outage, AFullClusterIsENOSPCAndRemovingStillWorks) {
                ceph(std::string("osd set-full-ratio ") + full);
     };
     ASSERT_TRUE(set_ratios("0.000001", "0.000001", "0.000001"));
+    // A new object each time: overwriting takes no room, and is let through.
     Status status;
-    EXPECT_TRUE(eventually([&] {
-        status = (*store)->apply(Mutation({1, "e"}).write_full(Buffer::zeros(4096)));
-        return !status.ok();
-    }));
+    int count = 0;
+    auto write = [&] {
+        return (*store)->apply(Mutation({1, "e" + std::to_string(count++)}).write_full(Buffer::zeros(4096)));
+    };
+    EXPECT_TRUE(eventually([&] { return !(status = write()).ok(); }));
     EXPECT_ERRNO(status, ENOSPC);
     EXPECT_TRUE((*store)->ask(Query(object).stat()).ok());
     EXPECT_TRUE((*store)->apply(Mutation(object).remove()).ok());
     ASSERT_TRUE(set_ratios("0.85", "0.90", "0.95"));
-    EXPECT_TRUE(eventually([&] { return (*store)->apply(Mutation({1, "e"}).write_full(Buffer::zeros(4096))).ok(); }));
+    EXPECT_TRUE(eventually([&] { return write().ok(); }));
 }
 
 }  // namespace
