@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,8 +53,8 @@ Result<std::string> prepare_mount_directory(const std::string& directory, bool n
     for (int i = 0; i < kDeadMax; ++i) {
         auto there = mount_point_at(path);
         if (!there) break;
-        struct stat found {};
-        if (stat(path.c_str(), &found) != 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
+        struct statfs answer {};  // always asks the daemon; stat() may be answered from the kernel's memory
+        if (statfs(path.c_str(), &answer) != 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
             if (!detach(path)) return fail(errno, "cannot detach the dead mount at " + path + "; try umount -l " + path);
             continue;
         }
