@@ -9,6 +9,9 @@ namespace meshfs {
 int run_format(int argc, char** argv);
 int run_mount(int argc, char** argv);
 int run_umount(int argc, char** argv);
+int run_info(int argc, char** argv);
+int run_plugin(int argc, char** argv);
+int run_config(int argc, char** argv);
 
 struct Command {
     const char* name;

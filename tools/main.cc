@@ -17,6 +17,9 @@ const std::vector<Command>& commands() {
         {"format", run_format, "make a volume"},
         {"mount", run_mount, "show a volume under a directory"},
         {"umount", run_umount, "store everything, then take a mount away"},
+        {"info", run_info, "tell what a volume is"},
+        {"plugin", run_plugin, "list plugins, or the settings of one"},
+        {"config", run_config, "check a configuration file"},
     };
     return all;
 }

@@ -1,0 +1,70 @@
+// meshfs config check: each setting, its value and where it comes from.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "fs/base/config.h"
+#include "plugins/loader.h"
+#include "tools/arguments.h"
+#include "tools/commands.h"
+
+namespace meshfs {
+namespace {
+
+constexpr int kFailed = 1, kUsage = 2;
+
+Status check_plugins(const Config& config) {
+    for (const PluginTable& table : config.plugins()) {
+        PluginConfig wanted{table.module, table.prefix, table.settings, table.where};
+        auto loaded = load_plugin(table.module);
+        if (!loaded.ok()) return loaded.error().in(table.where);
+        if (auto prefix = normal_prefix(table.prefix); !prefix.ok()) return prefix.error().in(table.where);
+        TRY(settle_settings(*loaded, wanted));
+    }
+    return {};
+}
+
+void print(const Config& config, bool as_json) {
+    nlohmann::json all;
+    for (const SettingRule& rule : setting_rules()) {
+        const Setting& setting = config.setting(rule.table, rule.key);
+        if (as_json) {
+            all["settings"][rule.table][rule.key] = {{"value", setting.value}, {"origin", setting.origin}};
+            continue;
+        }
+        std::string name = rule.table + "." + rule.key;
+        std::printf("%-22s %-24s %s\n", name.c_str(), setting.value.c_str(), setting.origin.c_str());
+    }
+    for (const PluginTable& table : config.plugins()) {
+        if (as_json) all["plugins"].push_back({{"module", table.module}, {"prefix", table.prefix}, {"origin", table.where}});
+        else std::printf("plugin %-15s %-24s %s\n", table.module.c_str(), table.prefix.c_str(), table.where.c_str());
+    }
+    if (as_json) std::printf("%s\n", all.dump().c_str());
+}
+
+}  // namespace
+
+int run_config(int argc, char** argv) {
+    CLI::App app{"Reads a configuration as a mount would, and prints each setting with its origin."};
+    std::string path = "/etc/meshfs/meshfs.toml";
+    bool as_json = false;
+    auto* check = app.add_subcommand("check", "judges the file and the plugins it names");
+    check->add_option("FILE", path, "/etc/meshfs/meshfs.toml unless given");
+    check->add_flag("--json", as_json, "for programs");
+    app.require_subcommand(1);
+    app.footer("example: meshfs config check ./meshfs.toml\nexit: 0 good, 1 a mistake, 2 usage");
+    if (auto status = read_arguments(app, "config", argc, argv, kUsage)) return *status;
+
+    auto config = Config::read(path);
+    if (config.ok()) {
+        if (Status plugins = check_plugins(*config); !plugins.ok()) {
+            complain("config", plugins.error().detail());
+            return kFailed;
+        }
+        print(*config, as_json);
+        return 0;
+    }
+    complain("config", config.code() == EINVAL ? config.error().detail() : config.error().text());
+    return kFailed;
+}
+
+}  // namespace meshfs
