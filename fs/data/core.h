@@ -15,8 +15,10 @@ namespace meshfs {
 class Budget {
 public:
     Budget(Clock& clock, uint64_t dirty_bytes_max) : clock_(clock), max_(dirty_bytes_max) {}
-    // Counts bytes as dirty; `then` is called now or when room is.
-    void accept(uint64_t bytes, std::function<void()> then);
+    void count(uint64_t bytes);  // as dirty
+    // Calls `then`, the answer to a write of so many bytes, now or when there is room: once they are where a flush
+    // finds them, for the next thing its caller does may be fsync.
+    void answer(uint64_t bytes, std::function<void()> then);
     void drop(uint64_t bytes);    // overwritten before they were stored
     void stored(uint64_t bytes);
     uint64_t dirty() const;

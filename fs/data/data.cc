@@ -8,10 +8,14 @@
 
 namespace meshfs {
 
-void Budget::accept(uint64_t bytes, std::function<void()> then) {
+void Budget::count(uint64_t bytes) {
+    MutexLock lock(mutex_);
+    dirty_ += bytes;
+}
+
+void Budget::answer(uint64_t bytes, std::function<void()> then) {
     {
         MutexLock lock(mutex_);
-        dirty_ += bytes;
         if (dirty_ > max_ / 2 || !waiting_.empty()) {
             waiting_.push_back({bytes, std::move(then)});
             return;

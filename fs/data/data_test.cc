@@ -69,6 +69,15 @@ protected:
     std::unique_ptr<FileData> file_;
 };
 
+TEST_F(FileBytes, AreThereWhenTheWriteIsAnswered) {
+    open();
+    uint64_t seen = 0;
+    file_->write(0, Buffer::copy_of("abc"), [&](const Status&) { seen = file_->size(); });
+    EXPECT_EQ(seen, 3u);
+    file_->append(Buffer::copy_of("d"), [&](const Result<uint64_t>&) { seen = file_->size(); });
+    EXPECT_EQ(seen, 4u);
+}
+
 TEST_F(FileBytes, SmallOnesAreInline) {
     open();
     write(0, "hello");

@@ -63,13 +63,14 @@ void FileDataNow::write(uint64_t offset, Buffer bytes, Then<void> then) {
     uint64_t length = bytes.size();
     bool wants_flush = false;
     // Counted first: a flush that takes these bytes must find them in the budget.
-    core_->budget.accept(length, [then = std::move(then)] { then({}); });
+    core_->budget.count(length);
     {
         MutexLock lock(mutex_);
         accept(offset, std::move(bytes));
         wants_flush = !flush_asked_ && (dirty_.bytes() >= kFlushBytes || core_->budget.is_short());
         flush_asked_ = flush_asked_ || wants_flush;
     }
+    core_->budget.answer(length, [then = std::move(then)] { then({}); });
     if (wants_flush && core_->hooks.flush_wanted) core_->hooks.flush_wanted(ino_);
 }
 
@@ -79,12 +80,12 @@ void FileDataNow::append(Buffer bytes, Then<uint64_t> then) {
         MutexLock lock(mutex_);
         offset = size_;
         if (length <= kFileSizeMax - offset) {
-            core_->budget.accept(length, [] {});
+            core_->budget.count(length);
             accept(offset, std::move(bytes));
         }
     }
     if (length > kFileSizeMax - offset) return then(fail(EFBIG));
-    core_->budget.accept(0, [then = std::move(then), offset] { then(offset); });
+    core_->budget.answer(length, [then = std::move(then), offset] { then(offset); });
     if (core_->budget.is_short() && core_->hooks.flush_wanted) core_->hooks.flush_wanted(ino_);
 }
 
@@ -119,7 +120,7 @@ void FileDataNow::rebase(const FileMap& map) {
         map_.size = std::max(map_.size, grown_to_);
         uint64_t before = dirty_.bytes();
         dirty_.put_below(unpublished_bytes_);
-        core_->budget.accept(dirty_.bytes() - before, [] {});
+        core_->budget.count(dirty_.bytes() - before);
         unpublished_bytes_.clear();
     }
     size_ = std::max(map_.size, dirty_.end());

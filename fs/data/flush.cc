@@ -75,7 +75,7 @@ Status FileDataNow::store_flushing() {
             inline_bytes.put(0, Buffer::copy_of(map_.inline_bytes));
             uint64_t before = flushing_.bytes();
             flushing_.put_below(inline_bytes);
-            core_->budget.accept(flushing_.bytes() - before, [] {});
+            core_->budget.count(flushing_.bytes() - before);
             parts.clear();
             for (const auto& [offset, bytes] : flushing_.pieces()) parts.push_back({offset, bytes});
         }
