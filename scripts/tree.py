@@ -25,7 +25,7 @@ MAY_INCLUDE = {
 # Each third-party library is included by its owner's files only.
 OWNERS = {
     r"rados/librados": r"fs/store/rados_.*",
-    r"rocksdb/": r"fs/store/local_.*",
+    r"rocksdb/": r"fs/store/(local|lossy)_.*",
     r"liburing": r"fs/base/local_file.*",
     r"spdlog/": r"fs/base/log\.cc",
     r"toml\+\+/|toml\.h": r"fs/base/config\.cc",
