@@ -68,6 +68,9 @@ private:
 
     Result<Dentry> move(GroupChange& change, NameEffects& effects, const Dentry& dentry, std::string_view from,
                         std::string_view to, Time now, bool leaves_old) {
+        // rmdir by another mount commits in the directory's own header, which one mutation here cannot guard: until
+        // leases do, a directory moves only where nobody else can remove it.
+        if (dentry.kind == Dentry::Kind::directory && !core_.store.is_exclusive()) return fail(EXDEV);
         NameMove m{.from = from, .to = to, .leaves_old = leaves_old};
         m.anchor = TRY(read_anchor(change.view(), dentry, wanted_));
         m.new_slot = TRY(change.new_slot());
