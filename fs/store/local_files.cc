@@ -40,13 +40,14 @@ Status Files::sync(const File& file) {
 
 bool Files::has_free() {
     MutexLock lock(mutex_);
-    return !free_.empty();
+    return !free_.empty() || !free_with_blocks_.empty();
 }
 
 uint64_t Files::take_free() {
     MutexLock lock(mutex_);
-    uint64_t number = free_.front();
-    free_.pop_front();
+    auto& from = free_with_blocks_.empty() ? free_ : free_with_blocks_;
+    uint64_t number = from.front();
+    from.pop_front();
     return number;
 }
 
@@ -90,7 +91,7 @@ std::vector<uint64_t> Files::recycle() {
             retired_.pop_front();
             open_.erase(number);
             is_kept = free_.size() < kFreeMax;
-            keeps_blocks = free_.size() < kBlocksKeptMax;
+            keeps_blocks = free_with_blocks_.size() < kBlocksKeptMax;
         }
         // Open descriptors of writers that failed may still hold it; nobody reads through them any more.
         if (!is_kept) {
@@ -100,9 +101,7 @@ std::vector<uint64_t> Files::recycle() {
         }
         if (!keeps_blocks) clear_kept_blocks(number);
         MutexLock lock(mutex_);
-        // The next user should find the blocks that are there.
-        if (keeps_blocks) free_.push_front(number);
-        else free_.push_back(number);
+        (keeps_blocks ? free_with_blocks_ : free_).push_back(number);
     }
 }
 

@@ -76,6 +76,7 @@ private:
     Mutex mutex_;
     std::unordered_map<uint64_t, FilePtr> open_ GUARDED_BY(mutex_);
     std::deque<uint64_t> free_ GUARDED_BY(mutex_);
+    std::deque<uint64_t> free_with_blocks_ GUARDED_BY(mutex_);  // taken first: the next user writes into them
     struct Retired {
         uint64_t number, turn;
     };
