@@ -1,29 +1,21 @@
 #include "plugins/host.h"
 
-#include <set>
-
-#include "fs/base/log.h"
 #include "plugins/instance.h"
 
 namespace meshfs {
 
 PluginHost::PluginHost(Vfs& vfs, Store& store, PluginMetrics metrics)
-    : vfs_(vfs), store_(store), metrics_(std::move(metrics)) {
-    vfs_.observe([this](const Change& change) {
-        for (auto& instance : instances_) instance->on_change(change);
+    : vfs_(vfs), store_(store), metrics_(std::move(metrics)), instances_(std::make_shared<Instances>()) {
+    vfs_.observe([instances = instances_](const Change& change) {
+        for (auto& instance : *instances) instance->on_change(change);
     });
 }
 
 PluginHost::~PluginHost() { stop(); }
 
 Status PluginHost::start(const std::vector<PluginConfig>& configs) {
-    struct Prepared {
-        LoadedPlugin loaded;
-        std::string prefix;
-        std::map<std::string, std::string> settings;
-    };
     // Everything that can be judged without starting anything, first.
-    std::vector<Prepared> prepared;
+    std::vector<std::map<std::string, std::string>> settings;
     std::map<std::string, std::string> served;
     for (const PluginConfig& config : configs) {
         auto here = [&](const Error& error) {
@@ -39,12 +31,12 @@ Status PluginHost::start(const std::vector<PluginConfig>& configs) {
                 return here(fail(EEXIST, "prefix " + *prefix + " is already served by plugin \"" + other->second +
                                              "\"; only one plugin can serve a prefix"));
         }
-        auto settings = TRY(settle_settings(*loaded, config));
-        prepared.push_back({std::move(*loaded), std::move(*prefix), std::move(settings)});
+        settings.push_back(TRY(settle_settings(*loaded, config)));
+        instances_->push_back(
+            std::make_unique<PluginInstance>(vfs_, store_, metrics_, std::move(*loaded), std::move(*prefix)));
     }
-    for (Prepared& p : prepared) {
-        instances_.push_back(std::make_unique<PluginInstance>(vfs_, store_, metrics_, std::move(p.loaded), p.prefix));
-        if (Status started = instances_.back()->start(p.settings); !started) {
+    for (size_t i = 0; i < settings.size(); ++i) {
+        if (Status started = (*instances_)[i]->start(settings[i]); !started) {
             stop();
             return started;
         }
@@ -53,12 +45,12 @@ Status PluginHost::start(const std::vector<PluginConfig>& configs) {
 }
 
 void PluginHost::stop() {
-    for (auto instance = instances_.rbegin(); instance != instances_.rend(); ++instance) (*instance)->stop();
+    for (auto instance = instances_->rbegin(); instance != instances_->rend(); ++instance) (*instance)->stop();
 }
 
 std::vector<PluginStatus> PluginHost::status() const {
     std::vector<PluginStatus> all;
-    for (const auto& instance : instances_) {
+    for (const auto& instance : *instances_) {
         const LoadedPlugin& p = instance->loaded();
         all.push_back({instance->name(), p.plugin.version != nullptr ? p.plugin.version : "", instance->prefix(),
                        p.path, p.serves});

@@ -39,7 +39,9 @@ private:
     Vfs& vfs_;
     Store& store_;
     PluginMetrics metrics_;
-    std::vector<std::unique_ptr<PluginInstance>> instances_;
+    using Instances = std::vector<std::unique_ptr<PluginInstance>>;
+    // Constant before the first plugin starts.  Also with the vfs, whose observer may be called after the host has gone.
+    std::shared_ptr<Instances> instances_;
 };
 
 }  // namespace meshfs

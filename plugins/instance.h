@@ -79,7 +79,7 @@ private:
     Status open_mail();
 
     Vfs& vfs_;
-    const PluginMetrics& metrics_;
+    const PluginMetrics metrics_;
     const LoadedPlugin loaded_;
     const std::string name_, prefix_;
     meshfs_host table_{};

@@ -1,37 +1,11 @@
 // Which modules load, and what is said of those that do not.
-#include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
-
 #include "plugins/loader.h"
+#include "test/abi/modules.h"
 
-namespace meshfs {
+namespace meshfs::test {
 namespace {
 
-namespace fs = std::filesystem;
-
-std::string module_path(const std::string& name) { return std::string(ABI_MODULES) + "/" + name + ".so"; }
-
-// Modules lie in a build folder whose rights depend on the umask; copies in a folder of our own do not.
-class PluginLoader : public testing::Test {
-protected:
-    void SetUp() override {
-        char name[] = "/tmp/meshfs-abi-XXXXXX";
-        ASSERT_NE(mkdtemp(name), nullptr);
-        folder_ = name;
-    }
-    void TearDown() override { fs::remove_all(folder_); }
-    std::string copy(const std::string& name) {
-        std::string to = folder_ + "/" + name + ".so";
-        fs::copy_file(module_path(name), to, fs::copy_options::overwrite_existing);
-        chmod(to.c_str(), 0644);
-        return to;
-    }
-    std::string folder_;
-};
+class PluginLoader : public PluginTest {};
 
 TEST_F(PluginLoader, LoadsAPluginBuiltWithTheFirstHeader) {
     auto loaded = load_plugin(copy("example-1_0"));
@@ -60,7 +34,7 @@ TEST_F(PluginLoader, RefusesWhatIsNoPlugin) {
     EXPECT_EQ(load_plugin(copy("no_entry")).code(), ENOEXEC);
     EXPECT_EQ(load_plugin(copy("no_table")).code(), ENOEXEC);
     EXPECT_EQ(load_plugin(copy("bad_name")).code(), ENOEXEC);
-    EXPECT_EQ(load_plugin(folder_ + "/absent.so").code(), ENOENT);
+    EXPECT_EQ(load_plugin(folder_.path() + "/absent.so").code(), ENOENT);
     EXPECT_EQ(load_plugin("relative/x.so").code(), EINVAL);
     EXPECT_EQ(load_plugin("").code(), EINVAL);
 }
@@ -70,7 +44,7 @@ TEST_F(PluginLoader, RefusesAModuleThatOthersCanChange) {
     chmod(path.c_str(), 0666);
     EXPECT_EQ(load_plugin(path).code(), EACCES);
     chmod(path.c_str(), 0644);
-    chmod(folder_.c_str(), 0777);
+    chmod(folder_.path().c_str(), 0777);
     EXPECT_EQ(load_plugin(path).code(), EACCES);
 }
 
@@ -103,4 +77,4 @@ TEST(PluginPrefix, IsAbsoluteAndPlain) {
 }
 
 }  // namespace
-}  // namespace meshfs
+}  // namespace meshfs::test
