@@ -8,6 +8,7 @@
 
 #include "fs/store/conformance_fixture.h"
 #include "fs/store/local_directory.h"
+#include "fs/store/local_files.h"
 #include "fs/store/local_layout.h"
 #include "fs/store/local_rows.h"
 #include "fs/store/local_store.h"
@@ -211,6 +212,25 @@ TEST_F(LocalStoreTest, FilesOfRemovedObjectsAreUsedAgain) {
     EXPECT_TRUE(get(*store, o_) == std::string(100'000, '\0') + "x");
     store.reset();
     EXPECT_TRUE(get(*opened(), o_) == std::string(100'000, '\0') + "x");
+}
+
+TEST_F(LocalStoreTest, AsManyFreedFilesAsAllowedKeepTheirBlocksAndAreTakenFirst) {
+    Files files(path_, nullptr);
+    ASSERT_OK(files.make(0));
+    ASSERT_OK(files.make(Files::kMadeAtOnce));
+    std::vector<uint64_t> used;
+    for (size_t i = 0; i < Files::kBlocksKeptMax + 2; ++i) {
+        used.push_back(files.take_free());
+        auto file = files.open(used.back());
+        ASSERT_OK(file);
+        ASSERT_OK(write_at((*file)->fd, 0, std::string(4096, 'x')));
+    }
+    for (uint64_t number : used) files.retire(number);
+    EXPECT_TRUE(files.recycle().empty());
+    size_t kept = 0;
+    for (uint64_t number : used) kept += disk::file_size(files.path_of(number)) > 0 ? 1 : 0;
+    EXPECT_EQ(kept, Files::kBlocksKeptMax);
+    EXPECT_GT(disk::file_size(files.path_of(files.take_free())), 0u);
 }
 
 TEST_F(LocalStoreTest, SnapshotsOfLongBytesShareTheFileUntilItIsWritten) {
