@@ -61,17 +61,25 @@ void FileDataNow::accept(uint64_t offset, Buffer bytes) {
 void FileDataNow::write(uint64_t offset, Buffer bytes, Then<void> then) {
     if (offset > kFileSizeMax || bytes.size() > kFileSizeMax - offset) return then(fail(EFBIG));
     uint64_t length = bytes.size();
-    bool wants_flush = false;
     // Counted first: a flush that takes these bytes must find them in the budget.
     core_->budget.count(length);
     {
         MutexLock lock(mutex_);
         accept(offset, std::move(bytes));
-        wants_flush = !flush_asked_ && (dirty_.bytes() >= kFlushBytes || core_->budget.is_short());
-        flush_asked_ = flush_asked_ || wants_flush;
     }
-    core_->budget.answer(length, [then = std::move(then)] { then({}); });
-    if (wants_flush && core_->hooks.flush_wanted) core_->hooks.flush_wanted(ino_);
+    ask_for_flush();
+    core_->budget.answer(length, [then = std::move(then)] { then({}); });  // last: its caller may end this file
+}
+
+// Once a flush: when this file has much to store, or all of them together.
+void FileDataNow::ask_for_flush() {
+    {
+        MutexLock lock(mutex_);
+        bool is_wanted = dirty_.bytes() >= kFlushBytes || core_->budget.is_short();
+        if (flush_asked_ || !is_wanted) return;
+        flush_asked_ = true;
+    }
+    if (core_->hooks.flush_wanted) core_->hooks.flush_wanted(ino_);
 }
 
 void FileDataNow::append(Buffer bytes, Then<uint64_t> then) {
@@ -85,8 +93,8 @@ void FileDataNow::append(Buffer bytes, Then<uint64_t> then) {
         }
     }
     if (length > kFileSizeMax - offset) return then(fail(EFBIG));
+    ask_for_flush();
     core_->budget.answer(length, [then = std::move(then), offset] { then(offset); });
-    if (core_->budget.is_short() && core_->hooks.flush_wanted) core_->hooks.flush_wanted(ino_);
 }
 
 void FileDataNow::published(const Publication& what) {
@@ -113,8 +121,7 @@ void FileDataNow::rebase(const FileMap& map) {
         freed_.clear();
         freed_in_publication_ = 0;
         if (truncated_to_) {
-            freed_ = cut_extents(map_.extents, *truncated_to_, map_.layout.object_bytes);
-            if (map_.inline_bytes.size() > *truncated_to_) map_.inline_bytes.resize(*truncated_to_);
+            cut_map(*truncated_to_);
             map_.size = *truncated_to_;
         }
         map_.size = std::max(map_.size, grown_to_);

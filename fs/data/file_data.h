@@ -54,16 +54,19 @@ private:
     void start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map);
 
     Status store_flushing();           // flushing_ → the store and map_
-    Status store_pieces(BlobId blob, const std::vector<Dirty::Part>& parts, bool follows);
-    Status reach(BlobId blob, uint64_t last_object);
     struct Target {
         ByteRange range;
         BlobId blob;
-        bool follows;  // the blob's last published byte; others may have left bytes there
+        bool is_mapped = false;  // there already; else an extent is added once the bytes are stored
+        bool follows = false;    // the blob's last published byte; others may have left bytes there
     };
+    Status store_pieces(const Target& target);
+    Status reach(BlobId blob, uint64_t last_object);
     std::vector<Target> targets_of(ByteRange range);
     Status clear(ByteRange range);     // stored bytes become zeros; under Exclusive
     void grow(uint64_t size) REQUIRES(mutex_);
+    void cut_map(uint64_t size) REQUIRES(mutex_);  // what lies beyond is freed
+    void ask_for_flush();
 
     const std::shared_ptr<Data::Core> core_;  // with other files and calls in flight
     const Ino ino_;

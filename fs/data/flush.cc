@@ -83,20 +83,13 @@ Status FileDataNow::store_flushing() {
     }
     // Runs of pieces that touch, each cut by where it goes.
     for (size_t i = 0; i < parts.size();) {
-        size_t next = i + 1;
-        uint64_t run_end = parts[i].offset + parts[i].bytes.size();
-        while (next < parts.size() && parts[next].offset == run_end) run_end += parts[next++].bytes.size();
-        ByteRange run{parts[i].offset, run_end - parts[i].offset};
+        ByteRange run{parts[i].offset, parts[i].bytes.size()};
+        while (++i < parts.size() && parts[i].offset == run.end()) run.length += parts[i].bytes.size();
         for (const Target& target : targets_of(run)) {
-            Dirty of_run;
-            for (size_t n = i; n < next; ++n) of_run.put(parts[n].offset, parts[n].bytes);
-            TRY(store_pieces(target.blob, of_run.parts_in(target.range), target.follows));
+            TRY(store_pieces(target));
             MutexLock lock(mutex_);
-            bool is_mapped = map_range(map_.extents, target.range).size() == 1 &&
-                             map_range(map_.extents, target.range)[0].extent.has_value();
-            if (!is_mapped) add_own(map_.extents, target.range, target.blob);
+            if (!target.is_mapped) add_own(map_.extents, target.range, target.blob);
         }
-        i = next;
     }
     MutexLock lock(mutex_);
     map_.inline_bytes.clear();
@@ -119,17 +112,17 @@ std::vector<FileDataNow::Target> FileDataNow::targets_of(ByteRange range) {
     std::vector<Target> targets;
     for (const Mapped& part : map_range(map_.extents, range)) {
         if (part.extent) {
-            targets.push_back({part.range, part.extent->blob, false});
+            targets.push_back({.range = part.range, .blob = part.extent->blob, .is_mapped = true});
             continue;
         }
         const Extent* last = map_.extents.empty() ? nullptr : &map_.extents.back();
         bool follows = last != nullptr && part.range.offset == last->end() && (last->flags & Extent::closed) == 0;
         if (follows) {
-            targets.push_back({part.range, last->blob, true});
+            targets.push_back({.range = part.range, .blob = last->blob, .follows = true});
             continue;
         }
         if (fresh_ == BlobId{}) fresh_ = core_->hooks.next_blob();
-        targets.push_back({part.range, fresh_, false});
+        targets.push_back({.range = part.range, .blob = fresh_});
     }
     return targets;
 }
@@ -143,26 +136,25 @@ Status FileDataNow::reach(BlobId blob, uint64_t last_object) {
     return {};
 }
 
-Status FileDataNow::store_pieces(BlobId blob, const std::vector<Dirty::Part>& parts, bool follows) {
+Status FileDataNow::store_pieces(const Target& target) {
     Layout layout;
+    std::vector<Dirty::Part> parts;
     {
         MutexLock lock(mutex_);
         layout = map_.layout;
+        parts = flushing_.parts_in(target.range);
     }
-    if (parts.empty()) return {};
-    const auto& last = parts.back();
-    TRY(reach(blob, (last.offset + last.bytes.size() - 1) / layout.object_bytes));
+    TRY(reach(target.blob, (target.range.end() - 1) / layout.object_bytes));
     IoBatch batch(core_->store);
     size_t at = 0;
-    ByteRange all{parts.front().offset, last.offset + last.bytes.size() - parts.front().offset};
-    for (const Piece& piece : pieces_of(layout, all)) {
-        ObjectName object = blob_object(layout, blob, piece.object);
+    for (const Piece& piece : pieces_of(layout, target.range)) {
+        ObjectName object = blob_object(layout, target.blob, piece.object);
         // What follows an older end is written behind a cut: bytes that a writer which died has left there, and never
         // published, do not come back.  In one mutation if it is small enough.
         Mutation mutation(object);
         mutation.create().truncate(piece.in_object);
-        bool is_one = follows && piece.range.length <= kTransferMax;
-        if (follows && !is_one) TRY(core_->store.apply(mutation));
+        bool is_one = target.follows && piece.range.length <= kTransferMax;
+        if (target.follows && !is_one) TRY(core_->store.apply(mutation));
         while (at < parts.size() && parts[at].offset < piece.range.end()) {
             uint64_t from = std::max(parts[at].offset, piece.range.offset);
             uint64_t part_end = parts[at].offset + parts[at].bytes.size();

@@ -22,6 +22,12 @@ void FileDataNow::grow(uint64_t size) {
     ++changes_;
 }
 
+void FileDataNow::cut_map(uint64_t size) {
+    for (const Extent& gone : cut_extents(map_.extents, size, map_.layout.object_bytes)) freed_.push_back(gone);
+    if (map_.inline_bytes.size() > size) map_.inline_bytes.resize(size);
+    map_.bytes = std::min(map_.bytes, size);
+}
+
 // What is cut is not touched in the store: it is handed over as freed, and purged after metadata says so.  What is
 // written there later goes to another blob.
 Status FileDataNow::truncate(uint64_t size) {
@@ -35,9 +41,7 @@ Status FileDataNow::truncate(uint64_t size) {
     core_->budget.drop(before - dirty_.bytes());
     // A flush that failed half-way has mapped bytes beyond the size the map tells.
     if (size < map_.size || (!map_.extents.empty() && size < map_.extents.back().end())) {
-        for (const Extent& gone : cut_extents(map_.extents, size, map_.layout.object_bytes)) freed_.push_back(gone);
-        if (map_.inline_bytes.size() > size) map_.inline_bytes.resize(size);
-        map_.bytes = std::min(map_.bytes, size);
+        cut_map(size);
         fresh_ = {};
     }
     unpublished_bytes_.drop({size, UINT64_MAX - size});
