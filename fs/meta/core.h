@@ -1,6 +1,7 @@
 // What the operations of one mount share.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "fs/meta/format.h"
@@ -29,6 +30,7 @@ public:
     RangeMaps maps;
     RangeSums sums;
     UnlinkedQueue unlinked;
+    std::atomic<uint32_t> blobs{0};  // given out by this session
 
     std::unique_ptr<Numbers> numbers;  // null in a read-only mount
 
