@@ -3,8 +3,7 @@
 
 packages_to_build=(
     meson ninja-build ccache pkg-config g++ libfuse3-dev fuse3 librados-dev libradospp-dev librocksdb-dev
-    libspdlog-dev libfmt-dev libgtest-dev libtomlplusplus-dev libcli11-dev prometheus-cpp-dev liburing-dev
-    nlohmann-json3-dev go-md2man libsystemd-dev libacl1-dev
+    libspdlog-dev libfmt-dev libgtest-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev
 )
 packages_to_show=(fio git acl attr psmisc)
 packages_to_test=(

@@ -110,7 +110,7 @@ void describe(CLI::App& app, MountArguments& arguments) {
     app.add_flag("-f", arguments.fake, "check the arguments, do not mount");
     app.add_flag("-n", arguments.no_mtab, "accepted: there is no mtab");
     app.add_flag("-v", arguments.verbose, "accepted");
-    app.footer("  -o cache=BYTES   memory for file data, 1 GiB\n  -o fg            stay in the foreground\n"
+    app.footer("  -o dirty=BYTES   bytes written and not yet stored, 256 MiB\n  -o fg            stay in the foreground\n"
                "example: meshfs mount rados:ai/train /mnt/train -o id=train\n"
                "exit: 0 mounted, 1 usage, 2 no /dev/fuse or memory, 32 failed");
 }

@@ -98,7 +98,7 @@ const std::vector<SettingRule>& setting_rules() {
         {"mount", "timeo", Kind::duration, "60s", {}, "see soft"},
         {"mount", "commit", Kind::duration, "1s", {}, "age of unsynced bytes"},
         {"mount", "dirty", Kind::bytes, "256M", {}, "bytes written and not yet stored"},
-        {"mount", "cache", Kind::bytes, "1G", {}, "memory for bytes read"},
+        {"mount", "cache", Kind::bytes, "1G", {}, "memory for bytes read; without effect yet, the kernel's cache serves"},
         {"mount", "readahead", Kind::bytes, "8M", {}, "how far the kernel reads ahead"},
         {"mount", "io", Kind::word, "auto", {"auto", "cached", "direct"}, "use of the kernel's page cache"},
         {"mount", "atime", Kind::word, "relatime", {"relatime", "noatime", "strictatime"}, "access times"},
@@ -109,7 +109,6 @@ const std::vector<SettingRule>& setting_rules() {
         {"mount", "nolock", Kind::flag, "off", {}, "file locks hold on this mount only"},
         {"log", "to", Kind::text, "syslog", {}, "syslog, stderr, or a file"},
         {"log", "level", Kind::word, "info", {"debug", "info", "warning", "error"}, "least level that is logged"},
-        {"metrics", "listen", Kind::text, "", {}, "ADDRESS:PORT or unix:PATH for Prometheus; empty: none"},
     };
     return rules;
 }
