@@ -32,9 +32,15 @@ struct MeteredStore::Counter {
 // From the start of one call to its end.
 class MeteredStore::Watch {
 public:
-    explicit Watch(Counter& counter) : counter_(counter), began_ns_(Clock::system().boot_ns()) {}
+    Watch(MeteredStore& store, Counter& counter, std::list<StoreWait>::iterator place)
+        : store_(store), counter_(counter), place_(place) {}
     void end(int code, uint64_t bytes) const {
-        auto us = static_cast<uint64_t>(std::max<int64_t>(Clock::system().boot_ns() - began_ns_, 0) / 1000);
+        int64_t took_ns = Clock::system().boot_ns() - place_->began_ns;
+        {
+            MutexLock lock(store_.mutex_);
+            store_.waiting_.erase(place_);
+        }
+        auto us = static_cast<uint64_t>(std::max<int64_t>(took_ns, 0) / 1000);
         size_t bucket = std::min<size_t>(std::bit_width(us), counter_.histogram.size() - 1);
         counter_.calls.fetch_add(1, kRelaxed);
         counter_.total_us.fetch_add(us, kRelaxed);
@@ -45,8 +51,9 @@ public:
     }
 
 private:
+    MeteredStore& store_;
     Counter& counter_;
-    int64_t began_ns_;
+    std::list<StoreWait>::iterator place_;  // ended once
 };
 
 MeteredStore::MeteredStore(std::unique_ptr<Store> inner)
@@ -54,13 +61,25 @@ MeteredStore::MeteredStore(std::unique_ptr<Store> inner)
 
 MeteredStore::~MeteredStore() { inner_->stop(); }  // before the counters its last callbacks use
 
-MeteredStore::Watch MeteredStore::watch(Kind kind, Pool pool) {
-    return Watch(counters_[static_cast<size_t>(kind) * kPoolsMetered + std::min<Pool>(pool, kPoolsMetered - 1)]);
+MeteredStore::Watch MeteredStore::watch(Kind kind, const ObjectName& object) {
+    std::list<StoreWait> one;
+    one.push_back({kind, object, Clock::system().boot_ns()});
+    auto place = one.begin();
+    Pool pool = std::min<Pool>(object.pool, kPoolsMetered - 1);
+    MutexLock lock(mutex_);
+    waiting_.splice(waiting_.end(), one);
+    return Watch(*this, counters_[static_cast<size_t>(kind) * kPoolsMetered + pool], place);
+}
+
+MeteredStore::Waiting MeteredStore::waiting() const {
+    MutexLock lock(mutex_);
+    if (waiting_.empty()) return {};
+    return {waiting_.size(), waiting_.front()};
 }
 
 void MeteredStore::start(Mutation mutation, Then<void> then) {
     uint64_t bytes = mutation.bytes();
-    auto w = watch(Kind::mutation, mutation.object().pool);
+    auto w = watch(Kind::mutation, mutation.object());
     inner_->start(std::move(mutation), [w, bytes, then = std::move(then)](Status status) {
         w.end(status.code(), bytes);
         then(std::move(status));
@@ -68,7 +87,7 @@ void MeteredStore::start(Mutation mutation, Then<void> then) {
 }
 
 void MeteredStore::start(Query query, Then<Answer> then) {
-    auto w = watch(Kind::query, query.object().pool);
+    auto w = watch(Kind::query, query.object());
     inner_->start(std::move(query), [w, then = std::move(then)](Result<Answer> answer) {
         w.end(answer.code(), answer.ok() ? bytes_of(*answer) : 0);
         then(std::move(answer));
@@ -76,7 +95,7 @@ void MeteredStore::start(Query query, Then<Answer> then) {
 }
 
 void MeteredStore::start(Transfer transfer, Then<size_t> then) {
-    auto w = watch(transfer.direction == Transfer::Direction::read ? Kind::read : Kind::write, transfer.object.pool);
+    auto w = watch(transfer.direction == Transfer::Direction::read ? Kind::read : Kind::write, transfer.object);
     inner_->start(std::move(transfer), [w, then = std::move(then)](Result<size_t> done) {
         w.end(done.code(), done.ok() ? *done : 0);
         then(std::move(done));
@@ -85,21 +104,21 @@ void MeteredStore::start(Transfer transfer, Then<size_t> then) {
 
 Status MeteredStore::apply(Mutation mutation) {
     uint64_t bytes = mutation.bytes();
-    auto w = watch(Kind::mutation, mutation.object().pool);
+    auto w = watch(Kind::mutation, mutation.object());
     Status status = inner_->apply(std::move(mutation));
     w.end(status.code(), bytes);
     return status;
 }
 
 Result<Answer> MeteredStore::ask(Query query) {
-    auto w = watch(Kind::query, query.object().pool);
+    auto w = watch(Kind::query, query.object());
     auto answer = inner_->ask(std::move(query));
     w.end(answer.code(), answer.ok() ? bytes_of(*answer) : 0);
     return answer;
 }
 
 Result<size_t> MeteredStore::transfer(Transfer transfer) {
-    auto w = watch(transfer.direction == Transfer::Direction::read ? Kind::read : Kind::write, transfer.object.pool);
+    auto w = watch(transfer.direction == Transfer::Direction::read ? Kind::read : Kind::write, transfer.object);
     auto done = inner_->transfer(std::move(transfer));
     w.end(done.code(), done.ok() ? *done : 0);
     return done;
@@ -107,7 +126,7 @@ Result<size_t> MeteredStore::transfer(Transfer transfer) {
 
 void MeteredStore::notify(ObjectName object, Buffer message, int seconds_max, Then<Acks> then) {
     uint64_t bytes = message.size();
-    auto w = watch(Kind::notify, object.pool);
+    auto w = watch(Kind::notify, object);
     inner_->notify(std::move(object), std::move(message), seconds_max,
                    [w, bytes, then = std::move(then)](Result<Acks> acks) {
                        w.end(acks.code(), bytes);

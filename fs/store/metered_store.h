@@ -4,7 +4,9 @@
 
 #include <array>
 #include <atomic>
+#include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,13 +39,25 @@ struct StoreCounts {
 
 inline constexpr Pool kPoolsMetered = 8;
 
-// Any thread.  Adds two clock readings and some atomic additions to a call.
+// A call that has no answer yet.
+struct StoreWait {
+    StoreCount::Kind kind;
+    ObjectName object;
+    int64_t began_ns = 0;  // CLOCK_BOOTTIME
+};
+
+// Any thread.  Adds two clock readings, two short locks and some atomic additions to a call.
 class MeteredStore final : public Store {
 public:
     explicit MeteredStore(std::unique_ptr<Store> inner);
     ~MeteredStore() override;
 
     StoreCounts counts() const;  // since it was made
+    struct Waiting {
+        size_t calls = 0;                  // without an answer
+        std::optional<StoreWait> longest;
+    };
+    Waiting waiting() const;
     Store& inner() { return *inner_; }
 
     void start(Mutation, Then<void>) override;
@@ -62,6 +76,8 @@ public:
     ClientId client() override { return inner_->client(); }
     Status fence(const ClientId& client) override { return inner_->fence(client); }
     bool is_exclusive() const override { return inner_->is_exclusive(); }
+    Status add_data_pool(Pool pool, const std::string& name) override { return inner_->add_data_pool(pool, name); }
+    void set_soft_timeout(int seconds) override { inner_->set_soft_timeout(seconds); }
     Result<Capacity> capacity(Pool pool) override { return inner_->capacity(pool); }
     Status list(Pool pool, Visitor visitor) override { return inner_->list(pool, std::move(visitor)); }
     void stop() override { inner_->stop(); }
@@ -69,9 +85,11 @@ public:
 private:
     struct Counter;
     class Watch;
-    Watch watch(StoreCount::Kind kind, Pool pool);
+    Watch watch(StoreCount::Kind kind, const ObjectName& object);
     std::unique_ptr<Store> inner_;
     std::unique_ptr<Counter[]> counters_;  // kind * kPoolsMetered + pool
+    mutable Mutex mutex_;
+    std::list<StoreWait> waiting_ GUARDED_BY(mutex_);  // in order of start
 };
 
 }  // namespace meshfs

@@ -10,13 +10,12 @@ RadosCall::~RadosCall() {
 }
 
 RadosCalls::RadosCalls(int soft_timeout_seconds)
-    : soft_timeout_ns_(soft_timeout_seconds * kNsPerSecond), elsewhere_("rados-refuse", 1, kRefusalsMax) {
-    if (soft_timeout_ns_ > 0) deadlines_ = std::thread([this] { watch_deadlines(); });
-}
+    : soft_timeout_ns_(soft_timeout_seconds * kNsPerSecond), elsewhere_("rados-refuse", 1, kRefusalsMax),
+      deadlines_([this] { watch_deadlines(); }) {}
 
 RadosCalls::~RadosCalls() {
     stop();
-    if (deadlines_.joinable()) deadlines_.join();
+    deadlines_.join();
     elsewhere_.stop();
 }
 
@@ -35,10 +34,8 @@ bool RadosCalls::enter(const std::shared_ptr<RadosCall>& call, const librados::I
         } else {
             call->place_ = calls_.insert(calls_.end(), call);
             bytes_ += call->bytes_;
-            if (soft_timeout_ns_ > 0) {
-                call->deadline_ns_ = Clock::system().boot_ns() + soft_timeout_ns_;
-                if (calls_.size() == 1) changed_.notify_all();
-            }
+            call->began_ns_ = Clock::system().boot_ns();
+            if (soft_timeout_ns_ > 0 && calls_.size() == 1) changed_.notify_all();
         }
     }
     if (refusal != 0) refuse(call, fail(refusal));
@@ -85,17 +82,26 @@ void RadosCalls::end(RadosCall& call, int code) {
     if (stopped_) changed_.notify_all();
 }
 
+void RadosCalls::set_soft_timeout(int seconds) {
+    MutexLock lock(mutex_);
+    soft_timeout_ns_ = seconds * kNsPerSecond;
+    changed_.notify_all();
+}
+
 void RadosCalls::watch_deadlines() {
     name_this_thread("rados-deadline");
     mutex_.lock();
     while (!stopped_) {
-        if (calls_.empty()) {
+        if (calls_.empty() || soft_timeout_ns_ == 0) {
             changed_.wait(mutex_);
             continue;
         }
         // Not a reference to the call: that would keep its buffer while we sleep.
-        if (changed_.wait_until(mutex_, calls_.front()->deadline_ns_)) continue;
-        if (calls_.empty() || calls_.front()->deadline_ns_ > Clock::system().boot_ns()) continue;
+        int64_t deadline_ns = calls_.front()->began_ns_ + soft_timeout_ns_;
+        if (deadline_ns > Clock::system().boot_ns()) {
+            changed_.wait_until(mutex_, deadline_ns);
+            continue;
+        }
         auto first = calls_.front();
         first->is_late_ = true;
         late_.splice(late_.end(), calls_, calls_.begin());

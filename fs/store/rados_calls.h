@@ -44,7 +44,7 @@ private:
     // Guarded by RadosCalls::mutex_:
     std::list<std::shared_ptr<RadosCall>>::iterator place_;
     bool is_late_ = false;
-    int64_t deadline_ns_ = 0;
+    int64_t began_ns_ = 0;
 };
 
 // A call that answers a Result<T>.
@@ -68,7 +68,7 @@ private:
 
 class RadosCalls {
 public:
-    explicit RadosCalls(int soft_timeout_seconds);  // 0: no deadline
+    explicit RadosCalls(int soft_timeout_seconds);
     ~RadosCalls();                                  // after librados' shutdown
 
     // send(completion) hands the call to librados and returns its code; not called if the call is refused
@@ -82,6 +82,9 @@ public:
     // Tells `call` an error from another thread; for what never reaches librados.
     void refuse(std::shared_ptr<RadosCall> call, Error error);
     void run_elsewhere(std::function<void()> task);
+
+    // How long a call may take; 0: for ever.  Also for those under way.
+    void set_soft_timeout(int seconds);
 
     bool is_stopped() const { return stopped_; }
     // New calls: ESHUTDOWN.  Those under way: ETIMEDOUT.  Returns when no call will be told any more.
@@ -100,10 +103,10 @@ private:
     void end(RadosCall& call, int code);
     void watch_deadlines();
 
-    const int64_t soft_timeout_ns_;
     std::atomic<bool> stopped_ = false;
     Mutex mutex_;
     CondVar changed_;
+    int64_t soft_timeout_ns_ GUARDED_BY(mutex_);
     Calls calls_ GUARDED_BY(mutex_);  // in order of start, so of deadline
     Calls late_ GUARDED_BY(mutex_);   // told ETIMEDOUT, still below
     size_t bytes_ GUARDED_BY(mutex_) = 0;

@@ -105,6 +105,7 @@ public:
         TRY(check_running());
         return link_->add_data_pool(pool, name);
     }
+    void set_soft_timeout(int seconds) override { link_->calls().set_soft_timeout(seconds); }
     Result<Capacity> capacity(Pool pool) override;
     Status list(Pool pool, Visitor visitor) override;
     void stop() override;

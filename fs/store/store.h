@@ -306,6 +306,9 @@ public:
     // A data pool by its name in the cluster, as the volume object says: known only once that has been read.
     // Pool 1 is there without it, in the metadata's place.  EINVAL: this store has no pools to name.
     virtual Status add_data_pool(Pool, const std::string& name);
+    // From now on calls that get no answer for so long end with ETIMEDOUT; 0: they wait for ever.  For stores that can
+    // be silent.
+    virtual void set_soft_timeout(int /*seconds*/) {}
     virtual Result<Capacity> capacity(Pool) = 0;
     using Visitor = std::function<Status(const std::string& name)>;  // an error ends the listing with it
     virtual Status list(Pool, Visitor) = 0;  // unordered; `check --deep`, `format --force`

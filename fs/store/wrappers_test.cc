@@ -109,6 +109,35 @@ TEST_F(Faults, TheSameSeedGivesTheSameFaults) {
     EXPECT_NE(codes(8), first);
 }
 
+TEST(Metered, NamesTheCallThatHasWaitedLongest) {
+    auto faulty = std::make_unique<FaultStore>(std::make_unique<MemoryStore>());
+    FaultStore& faults = *faulty;
+    MeteredStore store(std::move(faulty));
+    EXPECT_EQ(store.waiting().calls, 0u);
+    faults.set_silent(true);
+    Mutex mutex;
+    CondVar answered;
+    int answers = 0;
+    auto count = [&](Status) {
+        MutexLock lock(mutex);
+        ++answers;
+        answered.notify_all();
+    };
+    store.start(Mutation({0, "first"}).create(), count);
+    store.start(Mutation({0, "second"}).create(), count);
+    auto waiting = store.waiting();
+    EXPECT_EQ(waiting.calls, 2u);
+    ASSERT_TRUE(waiting.longest.has_value());
+    EXPECT_EQ(waiting.longest->object.name, "first");
+    EXPECT_EQ(waiting.longest->kind, StoreCount::Kind::mutation);
+    faults.set_silent(false);
+    {
+        MutexLock lock(mutex);
+        while (answers < 2) answered.wait(mutex);
+    }
+    EXPECT_EQ(store.waiting().calls, 0u);
+}
+
 TEST(Metered, CountsCallsBytesAndErrors) {
     MeteredStore store(std::make_unique<MemoryStore>());
     ASSERT_OK(store.apply(Mutation({0, "o"}).absent().set_keys({{"key", "value"}})));
