@@ -1,6 +1,7 @@
 // What the files of one mount share: the store, the bounds, who is told to flush.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <set>
@@ -23,6 +24,8 @@ public:
     void stored(uint64_t bytes);
     uint64_t dirty() const;
     bool is_short() const { return dirty() > max_ / 2; }
+    uint64_t max() const { return max_; }
+    void set_max(uint64_t dirty_bytes_max);
 
 private:
     void release(uint64_t bytes);
@@ -31,7 +34,7 @@ private:
         std::function<void()> then;
     };
     Clock& clock_;
-    const uint64_t max_;
+    std::atomic<uint64_t> max_;
     mutable Mutex mutex_;
     uint64_t dirty_ GUARDED_BY(mutex_) = 0;
     std::deque<Waiting> waiting_ GUARDED_BY(mutex_);

@@ -43,6 +43,11 @@ void Budget::release(uint64_t bytes) {
     for (auto& then : answered) then();
 }
 
+void Budget::set_max(uint64_t dirty_bytes_max) {
+    max_ = dirty_bytes_max;
+    release(0);  // those for whom there is room now
+}
+
 uint64_t Budget::dirty() const {
     MutexLock lock(mutex_);
     return dirty_;
@@ -76,7 +81,8 @@ std::unique_ptr<FileData> Data::open(Ino ino, const FileMap& map) {
     return std::make_unique<FileDataNow>(core_, ino, map);
 }
 
-Data::Usage Data::usage() const { return {core_->budget.dirty(), 0, 0}; }
+Data::Usage Data::usage() const { return {core_->budget.dirty(), core_->budget.max(), 0, 0}; }
+void Data::set_dirty_bytes_max(uint64_t bytes) { core_->budget.set_max(bytes); }
 
 // The object that a tail begins inside belongs to what it was cut from and goes with that.  Doing it twice does no harm.
 Status Data::remove(Ino ino, const FileMap& map) {

@@ -88,7 +88,9 @@ public:
     // Removes the objects of own extents nobody maps; a missing one is fine.  Blocks, bounded in flight.
     Status remove(Ino ino, const FileMap& map);
 
-    struct Usage { uint64_t dirty_bytes, cached_bytes, in_flight; };
+    void set_dirty_bytes_max(uint64_t bytes);
+
+    struct Usage { uint64_t dirty_bytes, dirty_bytes_max, cached_bytes, in_flight; };
     Usage usage() const;
 
     class Core;

@@ -12,7 +12,8 @@ constexpr uint64_t kSector = 512;
 }  // namespace
 
 VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings_)
-    : store(store_), meta(meta_), clock(clock_), settings(std::move(settings_)), is_shared(!store_.is_exclusive()) {
+    : store(store_), meta(meta_), clock(clock_), settings(std::move(settings_)), commit_ns(settings.commit_ns),
+      is_shared(!store_.is_exclusive()) {
     workers = std::make_unique<Executor>("vfs", kWorkers, kWorkersQueueMax);
     DataSettings data_settings = settings.data;
     data_settings.flush_after_ns = settings.commit_ns;
@@ -51,9 +52,9 @@ void VfsCore::keep_house() {
     Clock& waiting = Clock::system();
     while (true) {
         {
-            int64_t until = waiting.boot_ns() + settings.commit_ns;
+            int64_t began = waiting.boot_ns();
             MutexLock lock(house_mutex_);
-            while (!stopping_ && house_wakes_.wait_until(house_mutex_, until)) {
+            while (!stopping_ && house_wakes_.wait_until(house_mutex_, began + commit_ns)) {
             }
             if (stopping_) return;
         }
@@ -64,6 +65,12 @@ void VfsCore::keep_house() {
         }
         if (!settings.read_only) purger->wake();
     }
+}
+
+void VfsCore::set_commit(int64_t ns) {
+    MutexLock lock(house_mutex_);
+    commit_ns = ns;
+    house_wakes_.notify_all();
 }
 
 // Order: nothing new by itself, open files, bytes, then what they stand on.

@@ -26,6 +26,7 @@ public:
     VfsCore(Store& store, Meta& meta, Clock& clock, VfsSettings settings);
     ~VfsCore();
     Status stop();
+    void set_commit(int64_t ns);
 
     // The kernel's root is number 1, whatever directory is mounted.
     Ino inner(Ino ino) const { return ino == kRootIno ? settings.root : ino; }
@@ -65,6 +66,7 @@ public:
     Meta& meta;
     Clock& clock;
     const VfsSettings settings;
+    std::atomic<int64_t> commit_ns;
     const bool is_shared;  // other mounts may be there
     std::atomic<bool> has_flagged{false};
 

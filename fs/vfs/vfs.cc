@@ -53,8 +53,11 @@ void Vfs::forget(Ino ino, uint64_t) {
 
 Vfs::Usage Vfs::usage() {
     auto data = core_->data->usage();
-    return {core_->handles.size(), core_->open_inodes->size(), data.dirty_bytes, data.cached_bytes, data.in_flight,
-            core_->purger->waiting()};
+    return {core_->handles.size(), core_->open_inodes->size(), data.dirty_bytes, data.dirty_bytes_max,
+            data.cached_bytes, data.in_flight, core_->purger->waiting()};
 }
+
+void Vfs::set_commit(int64_t ns) { core_->set_commit(ns); }
+void Vfs::set_dirty_bytes_max(uint64_t bytes) { core_->data->set_dirty_bytes_max(bytes); }
 
 }  // namespace meshfs

@@ -169,7 +169,10 @@ public:
     Result<Attributes> resolve(const Caller&, const std::string& path);  // absolute; no symlink at the end is followed
 
     Meta& meta() { return meta_; }
-    struct Usage { uint64_t handles, open_files, dirty_bytes, cached_bytes, in_flight, purge_waiting; };
+    // What may change while it is mounted.
+    void set_commit(int64_t ns);
+    void set_dirty_bytes_max(uint64_t bytes);
+    struct Usage { uint64_t handles, open_files, dirty_bytes, dirty_bytes_max, cached_bytes, in_flight, purge_waiting; };
     Usage usage();
 
 private:
