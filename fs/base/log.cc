@@ -83,7 +83,7 @@ void log(LogLevel level, std::string_view sentence, std::initializer_list<LogFie
         logger = s.logger;
     }
     logger->log(spd(level), "{}", line);
-    if (level >= LogLevel::info) logger->flush();
+    logger->flush();  // who debugs wants to see the last line before the crash
 }
 
 bool parse_log_level(std::string_view text, LogLevel& level) {

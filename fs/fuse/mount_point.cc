@@ -1,5 +1,6 @@
 #include "fs/fuse/mount_point.h"
 
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -34,7 +35,10 @@ std::vector<MountPoint> mount_points() {
         words >> id >> parent >> point.device >> root >> point.directory >> point.options;
         while (words >> word && word != "-") {
         }
-        if (!(words >> type >> point.source) || type != "fuse.meshfs") continue;
+        std::string of_mount;
+        if (!(words >> type >> point.source >> of_mount) || type != "fuse.meshfs") continue;
+        size_t user = ("," + of_mount).find(",user_id=");
+        if (user != std::string::npos) point.uid = static_cast<unsigned>(std::strtoul(&of_mount[user + 8], nullptr, 10));
         point.directory = unescape(point.directory);
         point.source = unescape(point.source);
         found.push_back(std::move(point));

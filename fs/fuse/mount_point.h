@@ -14,6 +14,7 @@ struct MountPoint {
     std::string directory;  // absolute
     std::string source;
     std::string options;    // of this mount point
+    unsigned uid = 0;       // who mounted it
 };
 
 // All mounts of type fuse.meshfs, in the order of mounting.
