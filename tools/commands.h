@@ -9,7 +9,10 @@ namespace meshfs {
 int run_format(int argc, char** argv);
 int run_mount(int argc, char** argv);
 int run_umount(int argc, char** argv);
+int run_serve(int argc, char** argv);
 int run_info(int argc, char** argv);
+int run_status(int argc, char** argv);
+int run_abort(int argc, char** argv);
 int run_plugin(int argc, char** argv);
 int run_config(int argc, char** argv);
 

@@ -9,6 +9,7 @@
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/mount_options.h"
+#include "tools/progress.h"
 
 namespace meshfs {
 namespace {
@@ -23,14 +24,6 @@ struct FormatArguments {
     bool force = false, quiet = false;
 };
 
-// A line that is rewritten on a terminal, nothing elsewhere: deleting a large volume takes a while.
-void show_progress(uint64_t done, uint64_t total) {
-    if (!isatty(STDERR_FILENO)) return;
-    std::fprintf(stderr, "\rdeleting: %lu of %lu objects", static_cast<unsigned long>(done),
-                 static_cast<unsigned long>(total));
-    if (done == total) std::fprintf(stderr, "\n");
-}
-
 Status format(const FormatArguments& arguments) {
     Source source = TRY(parse_source(arguments.source));
     if (source.kind == Source::Kind::memory)
@@ -44,7 +37,8 @@ Status format(const FormatArguments& arguments) {
     wanted.root_uid = geteuid();
     wanted.root_gid = getegid();
     wanted.force = arguments.force;
-    wanted.progress = show_progress;
+    ProgressLine line("format");
+    wanted.progress = [&](uint64_t done, uint64_t total) { line.show({"objects deleted", done, total}); };
     if (!wanted.data_pool.empty()) options.data_pools[Pool{1}] = wanted.data_pool;
     auto store = TRY(open_store(source, options));
     return format_volume(*store, Clock::system(), wanted);

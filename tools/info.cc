@@ -1,64 +1,84 @@
-// meshfs info SOURCE: what a volume is.
+// meshfs info SOURCE|DIR: what a volume is; of a mount, each feature: on, or off and why.
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "fs/base/config.h"
-#include "fs/meta/meta.h"
-#include "fs/store/source.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/control_client.h"
+#include "tools/describe.h"
 #include "tools/mount_options.h"
 
 namespace meshfs {
 namespace {
 
+using nlohmann::json;
 constexpr int kFailed = 1, kUsage = 2;
 
-Result<nlohmann::json> describe(const std::string& text, const std::vector<std::string>& option_lists) {
+// Of a mount here, with what it settled on with the kernel; else of the store.
+Result<json> describe(const std::string& text, const std::vector<std::string>& option_lists) {
+    if (auto daemon = find_daemon(text)) return ask(*daemon, {"info"});
     Source source = TRY(parse_source(text));
     StoreOptions options = TRY(parse_store_options(source, split_options(option_lists)));
     options.read_only = true;
     auto store = TRY(open_store(source, options));
     VolumeInfo volume = TRY(read_volume(*store));
     if (!volume.data_pool.empty()) TRY(store->add_data_pool(Pool{1}, volume.data_pool));
-    Capacity capacity = TRY(store->capacity(Pool{1}));
-    return nlohmann::json{{"source", text},
-                          {"store", store->id().uuid},
-                          {"uuid", volume.uuid},
-                          {"format_version", volume.format_version},
-                          {"created", volume.created.seconds},
-                          {"lease_seconds", volume.lease_seconds},
-                          {"data_pool", volume.data_pool},
-                          {"bytes_total", capacity.total},
-                          {"bytes_available", capacity.available}};
+    return describe_volume(source, *store, volume, TRY(store->capacity(Pool{1})));
+}
+
+void print_line(const std::string& key, const json& value) {
+    std::string text = key.starts_with("bytes_") ? human_bytes(value.get<uint64_t>())
+                       : value.is_string()       ? value.get<std::string>()
+                                                 : value.dump();
+    std::printf("%-16s %s\n", key.c_str(), text.c_str());
+}
+
+void print_kernel(const json& kernel) {
+    std::printf("\nFUSE %s, requests of at most %s, %ld in flight\n", kernel["protocol"].get<std::string>().c_str(),
+                human_bytes(kernel["max_write"].get<uint64_t>()).c_str(), kernel["max_background"].get<long>());
+    for (const json& line : kernel["features"]) {
+        std::string why = line["why"].get<std::string>();
+        std::printf("  %-24s %-4s%s\n", line["name"].get<std::string>().c_str(), line["on"].get<bool>() ? "on" : "off",
+                    why.c_str());
+    }
+}
+
+void print(const json& told) {
+    for (const auto& [key, value] : told.items()) {
+        if (key == "options") {
+            std::string all;
+            for (const json& option : value) all += (all.empty() ? "" : ",") + option.get<std::string>();
+            print_line(key, all);
+        } else if (value.is_primitive()) {
+            print_line(key, value);
+        }
+    }
+    for (const json& plugin : told.value("plugins", json::array()))
+        print_line("plugin", plugin["name"].get<std::string>() + " at " + plugin["prefix"].get<std::string>());
+    if (told.contains("kernel")) print_kernel(told["kernel"]);
 }
 
 }  // namespace
 
 int run_info(int argc, char** argv) {
-    CLI::App app{"Tells what a volume is."};
+    CLI::App app{"Tells what a volume is, and what its mount here settled on with the kernel."};
     std::string source;
     std::vector<std::string> option_lists;
     bool as_json = false;
-    app.add_option("SOURCE", source, "a directory, or rados:POOL[/VOLUME]")->required();
-    app.add_option("-o", option_lists, "NAME=VALUE,...: conf, id, keyring")->allow_extra_args(false);
+    app.add_option("TARGET", source, "DIR of a mount, or SOURCE: a directory, rados:POOL[/VOLUME]")->required();
+    app.add_option("-o", option_lists, "NAME=VALUE,...: as for mount")->allow_extra_args(false);
     app.add_flag("--json", as_json, "for programs");
     app.footer("example: meshfs info rados:ai/train -o id=train\nexit: 0 done, 1 failed, 2 usage");
     if (auto status = read_arguments(app, "info", argc, argv, kUsage)) return *status;
 
     auto found = describe(source, option_lists);
     if (!found.ok()) {
-        complain("info", found.error().text());
+        const Error& error = found.error();
+        complain("info", error.code() == EINVAL && !error.detail().empty() ? error.detail() : error.text());
         return kFailed;
     }
-    if (as_json) return std::printf("%s\n", found->dump().c_str()), 0;
-    for (const auto& [key, value] : found->items()) {
-        bool is_bytes = key.starts_with("bytes_");
-        std::string text = is_bytes            ? human_bytes(value.get<uint64_t>())
-                           : value.is_string() ? value.get<std::string>()
-                                               : value.dump();
-        std::printf("%-16s %s\n", key.c_str(), text.c_str());
-    }
+    if (as_json) std::printf("%s\n", text_of(*found).c_str());
+    else print(*found);
     return 0;
 }
 

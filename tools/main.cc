@@ -17,7 +17,10 @@ const std::vector<Command>& commands() {
         {"format", run_format, "make a volume"},
         {"mount", run_mount, "show a volume under a directory"},
         {"umount", run_umount, "store everything, then take a mount away"},
+        {"serve", run_serve, "host the plugins of a volume without a mount"},
         {"info", run_info, "tell what a volume is"},
+        {"status", run_status, "tell who uses a volume, and how its mount here fares"},
+        {"abort", run_abort, "free everybody who waits for a mount, with an error"},
         {"plugin", run_plugin, "list plugins, or the settings of one"},
         {"config", run_config, "check a configuration file"},
     };

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "fs/base/log.h"
@@ -128,6 +129,10 @@ int run_mount(int argc, char** argv) {
     if (source->kind == Source::Kind::local) source->path = normal_source(*source);
     auto options = parse_mount_options(*source, split_options(arguments.option_lists), arguments.sloppy);
     if (!options.ok()) return fail_mount(options.error(), kUsage);
+    if (std::find(options->given.begin(), options->given.end(), "remount") != options->given.end()) {
+        Status done = arguments.fake ? Status() : remount(arguments.directory, options->given);
+        return done.ok() ? 0 : fail_mount(done.error(), done.code() == EINVAL ? kUsage : kFailed);
+    }
     for (const auto& warning : options->warnings) complain("mount", "warning: " + warning);
     LogLevel level = LogLevel::info;
     parse_log_level(options->log_level, level);

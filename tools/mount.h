@@ -20,6 +20,9 @@ struct MountRequest {
 // volume can be used.  An error: the mount failed, or something could not be stored at the end.
 Status serve_mount(const MountRequest& request, const std::function<void()>& ready);
 
+// What `-o remount` asks of the mount at `directory`.
+Status remount(const std::string& directory, const std::vector<std::string>& options);
+
 // Where the mount shall be, or was: absolute.  Clears away a MeshFS mount whose daemon is dead.  ENOENT, ENOTDIR,
 // EBUSY (mounted already), ENOTEMPTY; each with a sentence.
 Result<std::string> prepare_mount_directory(const std::string& directory, bool nonempty);

@@ -39,9 +39,11 @@ Status set_duration(const std::string& text, const std::function<void(int64_t)>&
 // What an option needs: a value, none, or either.
 enum class Value : uint8_t { none, needed };
 using Apply = std::function<Status(MountOptions&, const std::string& value)>;
+enum class Remount : uint8_t { refused, accepted, changes };
 struct Rule {
     Value value;
     Apply apply;
+    Remount remount = Remount::refused;
 };
 
 Apply drop() {
@@ -76,13 +78,12 @@ void add_store_rules(std::map<std::string, Rule>& r) {
     }};
 }
 
-// soft needs timeo and timeo says nothing without soft: kept apart until all options are read.
-void add_waiting_rules(std::map<std::string, Rule>& r, bool& soft, int& timeo_seconds) {
-    r["hard"] = {Value::none, plain([&soft](auto&, auto&) { soft = false; })};
-    r["soft"] = {Value::none, plain([&soft](auto&, auto&) { soft = true; })};
-    r["timeo"] = {Value::needed, [&timeo_seconds](MountOptions&, const std::string& v) {
-        return set_duration(v, [&](int64_t ns) { timeo_seconds = seconds_of(ns); });
-    }};
+void add_waiting_rules(std::map<std::string, Rule>& r) {
+    r["hard"] = {Value::none, plain([](auto& o, auto&) { o.soft = false; }), Remount::changes};
+    r["soft"] = {Value::none, plain([](auto& o, auto&) { o.soft = true; }), Remount::changes};
+    r["timeo"] = {Value::needed, [](MountOptions& o, const std::string& v) {
+        return set_duration(v, [&](int64_t ns) { o.timeo_seconds = seconds_of(ns); });
+    }, Remount::changes};
     r["umount_timeout"] = {Value::needed, [](MountOptions& o, const std::string& v) {
         return set_duration(v, [&](int64_t ns) { o.umount_timeout_ns = ns; });
     }};
@@ -92,13 +93,13 @@ void add_waiting_rules(std::map<std::string, Rule>& r, bool& soft, int& timeo_se
     }};
     r["commit"] = {Value::needed, [](MountOptions& o, const std::string& v) {
         return set_duration(v, [&](int64_t ns) { o.vfs.commit_ns = o.vfs.data.flush_after_ns = ns; });
-    }};
+    }, Remount::changes};
 }
 
 void add_size_rules(std::map<std::string, Rule>& r) {
     r["dirty"] = {Value::needed, [](MountOptions& o, const std::string& v) {
         return set_bytes(v, 4u << 20, 1ull << 40, [&](uint64_t n) { o.vfs.data.dirty_bytes_max = n; });
-    }};
+    }, Remount::changes};
     r["cache"] = {Value::needed, [](MountOptions& o, const std::string& v) {
         return set_bytes(v, 1u << 20, 1ull << 44, [&](uint64_t n) { o.vfs.data.cache_bytes_max = n; });
     }};
@@ -127,7 +128,7 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
     r["subdir"] = {Value::needed, plain([](auto& o, auto& v) { o.subdir = v; })};
     r["create"] = {Value::none, plain([](auto& o, auto&) { o.create = true; })};
     r["nonempty"] = {Value::none, plain([](auto& o, auto&) { o.nonempty = true; })};
-    r["allow_other"] = {Value::none, plain([](auto& o, auto&) { o.fuse.allow_other = true; })};
+    r["allow_other"] = {Value::none, plain([](auto& o, auto&) { o.fuse.allow_other = true; }), Remount::accepted};
     r["noallow_other"] = {Value::none, plain([](auto& o, auto&) { o.fuse.allow_other = false; })};
     r["acl"] = {Value::none, plain([](auto& o, auto&) { o.fuse.acl = o.vfs.acl = true; })};
     r["noacl"] = {Value::none, plain([](auto& o, auto&) { o.fuse.acl = o.vfs.acl = false; })};
@@ -141,7 +142,7 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
         if (!parse_log_level(v, level)) return fail(EINVAL, "\"" + v + "\" is not one of debug, info, warning, error");
         o.log_level = v;
         return {};
-    }};
+    }, Remount::changes};
     r["io"] = {Value::needed, [](MountOptions& o, const std::string& v) -> Status {
         using Io = FuseSettings::Io;
         if (v != "auto" && v != "cached" && v != "direct")
@@ -149,7 +150,8 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
         o.fuse.io = v == "auto" ? Io::automatic : v == "cached" ? Io::cached : Io::direct;
         return {};
     }};
-    r["relatime"] = {Value::none, plain([](auto& o, auto&) { o.vfs.atime = VfsSettings::Atime::relatime; })};
+    r["relatime"] = {Value::none, plain([](auto& o, auto&) { o.vfs.atime = VfsSettings::Atime::relatime; }),
+                     Remount::accepted};
     r["strictatime"] = {Value::none, plain([](auto& o, auto&) { o.vfs.atime = VfsSettings::Atime::strict; })};
     r["noatime"] = {Value::none, [](MountOptions& o, const std::string& v) {
         o.vfs.atime = VfsSettings::Atime::noatime;
@@ -158,27 +160,29 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
     r["ro"] = {Value::none, [](MountOptions& o, const std::string& v) {
         o.vfs.read_only = o.meta.read_only = o.store.read_only = true;
         return to_kernel("ro")(o, v);
-    }};
+    }, Remount::accepted};
     r["rw"] = {Value::none, plain([](auto& o, auto&) {
         o.vfs.read_only = o.meta.read_only = o.store.read_only = false;
         std::erase(o.fuse.kernel_options, "ro");
-    })};
+    }), Remount::accepted};
 }
 
 void add_kernel_and_dropped_rules(std::map<std::string, Rule>& r) {
     for (const char* name : {"nosuid", "nodev", "noexec", "suid", "dev", "exec", "sync", "async", "dirsync",
                              "auto_unmount"})
-        r[name] = {Value::none, to_kernel(name)};
+        r[name] = {Value::none, to_kernel(name), Remount::accepted};
     for (const char* name : {"context", "fscontext", "defcontext", "rootcontext"})
         r[name] = {Value::needed, to_kernel(name)};
     for (const char* name : {"_netdev", "nofail", "auto", "noauto", "user", "users", "nouser", "owner", "group",
                              "defaults", "default_permissions", "norelatime", "nostrictatime", "atime", "diratime",
                              "nodiratime"})
-        r[name] = {Value::none, drop()};
-    r["comment"] = {Value::needed, drop()};
+        r[name] = {Value::none, drop(), Remount::accepted};
+    // The last three mount(8) reads from /proc/self/mountinfo, to hand them back with remount.
+    for (const char* name : {"comment", "user_id", "group_id", "max_read"})
+        r[name] = {Value::needed, drop(), Remount::accepted};
     r["writeback_cache"] = {Value::none, refuse("the kernel would own size and mtime; MeshFS writes back itself "
                                                 "(see dirty= and commit=)")};
-    r["remount"] = {Value::none, refuse("not supported; umount and mount again")};
+    r["remount"] = {Value::none, drop(), Remount::accepted};
     r["cache_dir"] = r["cache_size"] = {Value::needed, refuse("this version caches in memory only (see cache=)")};
     r["intr_after"] = {Value::needed, refuse("not supported; `meshfs abort DIR` frees callers of a silent store")};
     r["clone_fd"] = {Value::none, refuse("libfuse 3.14 has it for its own loop only")};
@@ -187,6 +191,16 @@ void add_kernel_and_dropped_rules(std::map<std::string, Rule>& r) {
         if (v == "on") return fail(EINVAL, "this build has no FUSE over io_uring; leave it off");
         return fail(EINVAL, "\"" + v + "\" is not one of on, off, auto");
     }};
+}
+
+std::map<std::string, Rule> all_rules() {
+    std::map<std::string, Rule> rules;
+    add_store_rules(rules);
+    add_waiting_rules(rules);
+    add_size_rules(rules);
+    add_behaviour_rules(rules);
+    add_kernel_and_dropped_rules(rules);
+    return rules;
 }
 
 Error unknown_option(const std::string& name, const std::map<std::string, Rule>& rules) {
@@ -283,15 +297,8 @@ std::string normal_source(const Source& source) {
 Result<MountOptions> parse_mount_options(const Source& source, const std::vector<std::string>& options, bool sloppy) {
     MountOptions parsed;
     parsed.fuse.allow_other = geteuid() == 0;
-    bool soft = false;
-    int timeo_seconds = 60;
-    std::map<std::string, Rule> rules;
-    add_store_rules(rules);
-    add_waiting_rules(rules, soft, timeo_seconds);
-    add_size_rules(rules);
-    add_behaviour_rules(rules);
-    add_kernel_and_dropped_rules(rules);
-
+    parsed.given = options;
+    const auto rules = all_rules();
     Config config = TRY(config_for(source, options, parsed.config_path));
     TRY(apply_config(rules, parsed, config));
     for (const auto& option : options) {
@@ -300,9 +307,28 @@ Result<MountOptions> parse_mount_options(const Source& source, const std::vector
         if (!sloppy || !done.error().detail().starts_with("unknown")) return done.error();
         parsed.warnings.push_back(done.error().detail());
     }
-    parsed.store.soft_timeout_seconds = soft ? timeo_seconds : 0;
+    parsed.store.soft_timeout_seconds = parsed.soft ? parsed.timeo_seconds : 0;
     if (!parsed.subdir.starts_with("/")) return fail(EINVAL, "mount option subdir: must be absolute: subdir=/...");
     return parsed;
+}
+
+Result<MountOptions> parse_remount(const MountOptions& now, const std::vector<std::string>& options) {
+    const auto rules = all_rules();
+    MountOptions changed = now;
+    for (const auto& option : options) {
+        std::string name = option.substr(0, option.find('='));
+        auto rule = rules.find(name);
+        bool is_kept = std::find(now.given.begin(), now.given.end(), option) != now.given.end();
+        if (rule == rules.end() && !name.starts_with("x-") && !name.starts_with("X-")) return unknown_option(name, rules);
+        if (rule == rules.end() || is_kept) continue;
+        if (rule->second.remount == Remount::refused || (name == "rw" && now.vfs.read_only))
+            return fail(EINVAL, "mount option " + option + " cannot change while mounted; umount and mount again");
+        if (rule->second.remount != Remount::changes) continue;
+        TRY(apply(rules, changed, option));
+        changed.given.push_back(option);
+    }
+    changed.store.soft_timeout_seconds = changed.soft ? changed.timeo_seconds : 0;
+    return changed;
 }
 
 Result<StoreOptions> parse_store_options(const Source& source, const std::vector<std::string>& options) {

@@ -29,6 +29,9 @@ struct MountOptions {
     bool nonempty = false;    // a directory with files may be hidden by the mount
     int64_t umount_timeout_ns = 80 * kNsPerSecond;
     std::string log_target = "syslog", log_level = "info";
+    bool soft = false;        // store.soft_timeout_seconds is timeo then
+    int timeo_seconds = 60;
+    std::vector<std::string> given;     // of -o, as written
     std::vector<std::string> warnings;  // options that were skipped (-s)
 };
 
@@ -38,6 +41,10 @@ std::vector<std::string> split_options(const std::vector<std::string>& lists);
 // source: as written.  The file's settings and plugins hold if its [volume] source is this one, or not set.
 // sloppy (-s): an unknown option is a warning.  EINVAL, ENOENT: a sentence that names the option.
 Result<MountOptions> parse_mount_options(const Source& source, const std::vector<std::string>& options, bool sloppy);
+
+// What `-o remount` makes of a mount: log_level, hard, soft, timeo, commit and dirty change.  Words of the kernel's and
+// those that are as they were are accepted, since mount(8) repeats them.  EINVAL names the first that cannot change.
+Result<MountOptions> parse_remount(const MountOptions& now, const std::vector<std::string>& options);
 
 // Those of the options that all commands share with mount: config=, conf=, id=, keyring=, mount_timeout=.
 Result<StoreOptions> parse_store_options(const Source& source, const std::vector<std::string>& options);

@@ -1,27 +1,26 @@
-// All that one `meshfs mount` is made of, joined: for its control socket.
+// All that one `meshfs mount` or `meshfs serve` is made of, joined: for its control socket.
 #pragma once
 
-#include <functional>
-#include <string>
-
 #include "fs/fuse/session.h"
-#include "fs/meta/meta.h"
-#include "fs/store/store.h"
-#include "fs/vfs/vfs.h"
-#include "plugins/host.h"
+#include "tools/control_server.h"
+#include "tools/volume.h"
 
 namespace meshfs {
 
 struct MountedVolume {
-    Store& store;
+    MeteredStore& store;
     Meta& meta;
     Vfs& vfs;
-    FuseSession& session;
     PluginHost& plugins;
-    std::string source;     // as the user wrote it; a directory is absolute
-    std::string directory;  // where it is mounted, absolute
-    bool is_embedded = false;  // a local or memory store: only this process can work on it
-    std::function<void()> unmount;  // flush, unmount, end: as on SIGTERM; returns at once
+    const Source& source;
+    std::string directory;           // where it is mounted, absolute; empty: `meshfs serve`
+    FuseSession* session = nullptr;  // null: `meshfs serve`
+    Mutex mutex;
+    MountOptions options GUARDED_BY(mutex);  // as they are now
+    const int64_t began_ns = Clock::system().boot_ns();
 };
+
+// What every daemon answers; mount_commands.cc, and a file for each tool that works inside the daemon.
+void add_mount_commands(ControlServer& server, MountedVolume& mounted);
 
 }  // namespace meshfs

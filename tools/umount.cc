@@ -1,19 +1,15 @@
 // meshfs umount DIR; as umount.fuse.meshfs what umount(8) runs: returns when everything is stored.
 //
-// umount(2) returns at once, with the daemon still flushing.  So: find the daemon, unmount, wait until it has ended.
+// umount(2) returns at once, with the daemon still flushing.  So: find the daemon, have it flush, unmount, wait until it
+// has ended.
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <climits>
-#include <cstdlib>
-
-#include "fs/base/result.h"
-#include "fs/fuse/mount_point.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
-#include "tools/presence.h"
+#include "tools/control_client.h"
 
 namespace meshfs {
 namespace {
@@ -26,34 +22,36 @@ struct UmountArguments {
          quiet = false, same_mount = false;
 };
 
-// DIR, or a SOURCE that is mounted once.
-Result<MountPoint> find_mount(const std::string& target) {
-    std::string path = target;
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    if (auto point = mount_point_at(path)) return *point;
-    char resolved[PATH_MAX];
-    if (realpath(path.c_str(), resolved) != nullptr)
-        if (auto point = mount_point_at(resolved)) return *point;
-    for (const auto& point : mount_points())
-        if (point.source == target || point.source == path) return point;
-    return fail(EINVAL, target + " is not a MeshFS mount; /proc/mounts lists those there are");
+// Everything is stored before the mount goes: what cannot be stored now still has its mount, and its owner a choice.
+Status flush(const Daemon& daemon) {
+    ProgressLine line("umount");
+    auto flushed = ask(daemon, {"flush"}, kAnswerNs, [&](const Progress& progress) -> Status {
+        line.show(progress);
+        return {};
+    });
+    if (flushed.ok()) return {};
+    // Nobody is there (any more): nothing can be lost by going on.
+    for (int gone : {ENOENT, ECONNREFUSED, EPIPE})
+        if (flushed.code() == gone) return {};
+    return flushed.error().in("not everything could be stored, so " + daemon.directory +
+                              " stays mounted (umount -f takes it away and loses that)");
 }
 
-Status take_away(const UmountArguments& arguments, const MountPoint& point) {
+Status take_away(const UmountArguments& arguments, const Daemon& daemon) {
     if (geteuid() != 0) {
         pid_t child = fork();
         if (child == 0) {
-            execlp("fusermount3", "fusermount3", "-u", arguments.lazy ? "-z" : "--", point.directory.c_str(), nullptr);
+            execlp("fusermount3", "fusermount3", "-u", arguments.lazy ? "-z" : "--", daemon.directory.c_str(), nullptr);
             _exit(127);
         }
         int status = 0;
         if (child > 0 && waitpid(child, &status, 0) == child && status == 0) return {};
-        return fail(EPERM, "fusermount3 could not unmount " + point.directory);
+        return fail(EPERM, "fusermount3 could not unmount " + daemon.directory);
     }
     int flags = (arguments.lazy ? MNT_DETACH : 0) | (arguments.force ? MNT_FORCE : 0);
-    if (umount2(point.directory.c_str(), flags) == 0) return {};
-    std::string remedy = errno == EBUSY ? "; `fuser -vm " + point.directory + "` shows who uses it" : "";
-    return fail(errno, "cannot unmount " + point.directory + remedy);
+    if (umount2(daemon.directory.c_str(), flags) == 0) return {};
+    std::string remedy = errno == EBUSY ? "; `fuser -vm " + daemon.directory + "` shows who uses it" : "";
+    return fail(errno, "cannot unmount " + daemon.directory + remedy);
 }
 
 void wait_for_end(int pidfd) {
@@ -83,14 +81,19 @@ int run_umount(int argc, char** argv) {
     app.footer("exit: 0 unmounted and everything stored, 1 usage, 32 failed");
     if (auto status = read_arguments(app, "umount", argc, argv, kUsage)) return *status;
 
-    auto point = find_mount(arguments.target);
-    if (!point.ok()) return complain("umount", point.error().detail()), kUsage;
+    auto daemon = find_daemon(arguments.target);
+    if (!daemon || daemon->directory.empty()) {
+        complain("umount", arguments.target + " is not a MeshFS mount; /proc/mounts lists those there are");
+        return kUsage;
+    }
     if (arguments.fake) return 0;
-    int daemon = open_daemon(point->device);
-    Status gone = take_away(arguments, *point);
+    if (!arguments.lazy && !arguments.force)
+        if (Status flushed = flush(*daemon); !flushed.ok()) return complain("umount", flushed.error().text()), kFailed;
+    int process = open_process(*daemon);
+    Status gone = take_away(arguments, *daemon);
     if (!gone.ok()) return complain("umount", gone.error().text()), kFailed;
     if (arguments.lazy) return 0;
-    wait_for_end(daemon);
+    wait_for_end(process);
     return 0;
 }
 

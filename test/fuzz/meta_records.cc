@@ -1,8 +1,4 @@
 // Decoders of metadata bear any bytes: as they come, and as the payload of a sealed record.
-// With -Dfuzz=true a libFuzzer target; else a program that replays the files it is given.
-#include <fstream>
-#include <iterator>
-
 #include "fs/base/wire.h"
 #include "fs/meta/format.h"
 
@@ -24,14 +20,3 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     decode_all(meshfs::seal_record(1, bytes));
     return 0;
 }
-
-#ifndef MESHFS_LIBFUZZER
-int main(int argc, char** argv) {
-    LLVMFuzzerTestOneInput(nullptr, 0);
-    for (int i = 1; i < argc; ++i) {
-        std::ifstream in(argv[i], std::ios::binary);
-        std::string bytes((std::istreambuf_iterator<char>(in)), {});
-        LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-    }
-}
-#endif

@@ -1,0 +1,31 @@
+// Asking a mount, wherever it is: by its directory, by its SOURCE, by the process that hosts it.
+#pragma once
+
+#include <optional>
+
+#include "fs/base/clock.h"
+#include "fs/fuse/mount_point.h"
+#include "tools/control.h"
+
+namespace meshfs {
+
+// A process that has a volume open on this machine.
+struct Daemon {
+    std::string socket;
+    std::string source;
+    std::string directory;  // empty: `meshfs serve`, or a mount of another mount namespace
+    std::string device;     // "0:57", of a mount
+};
+
+// The daemon of a mount's DIR, or of one that has SOURCE open: the mount on top, else `meshfs serve`.
+std::optional<Daemon> find_daemon(const std::string& source_or_directory);
+
+// Waits so long for each line of the answer.  Errors: what the daemon says; ETIMEDOUT, ENOENT, EPIPE with a sentence.
+inline constexpr int64_t kAnswerNs = 10 * kNsPerSecond;
+Result<nlohmann::json> ask(const Daemon& daemon, const ControlRequest& request, int64_t answer_ns = kAnswerNs,
+                           const TellProgress& tell = nullptr);
+
+// A pidfd of it; -1: it is not there.
+int open_process(const Daemon& daemon);
+
+}  // namespace meshfs
