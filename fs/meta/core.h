@@ -8,6 +8,7 @@
 #include "fs/meta/hints.h"
 #include "fs/meta/meta.h"
 #include "fs/meta/numbers.h"
+#include "fs/meta/session.h"
 #include "fs/store/store.h"
 
 namespace meshfs {
@@ -32,13 +33,15 @@ public:
     UnlinkedQueue unlinked;
     std::atomic<uint32_t> blobs{0};  // given out by this session
 
-    std::unique_ptr<Numbers> numbers;  // null in a read-only mount
+    // Null in a read-only mount.
+    std::unique_ptr<Numbers> numbers;
+    std::unique_ptr<Session> session;
 
     SessionId session_id() const { return numbers ? numbers->session() : kNobody; }
     // Returns when nobody has that group, or it is dead or gone: recalls a living holder, takes over from a dead one,
     // waits for an operation of this mount.
     Status wait_for_free(const ObjectName& group);
-    // EROFS in a read-only mount.
+    // EROFS in a read-only mount, ESHUTDOWN in one that was declared dead.
     Status check_may_change() const;
     Time now() { return clock.now(); }
 };

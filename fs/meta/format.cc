@@ -188,6 +188,9 @@ std::string sum_key(SessionId session, uint8_t lane) {
 std::string range_key(std::string_view first) { return "r" + std::string(first); }
 std::string range_sum_key(GroupId group) { return "q" + key_u64(raw(group)); }
 
+std::string registry_key(SessionId session) { return "s" + key_u32(raw(session)); }
+std::string recall_key(const ObjectName& object) { return "r" + object.name; }
+
 std::string_view name_of_key(std::string_view key) { return key.substr(1); }
 
 namespace {
@@ -207,6 +210,11 @@ Result<Slot> slot_of_key(std::string_view key) {
 Result<Ino> ino_of_unlinked_key(std::string_view key) {
     if ((key.size() != 9 && key.size() != 17) || key[0] != 'u') return fail(EIO, "not the key of an unlinked inode");
     return Ino{big_endian(key.substr(1, 8))};
+}
+
+Result<SessionId> session_of_registry_key(std::string_view key) {
+    if (key.size() != 5 || key[0] != 's') return fail(EIO, "not the key of a session");
+    return SessionId{static_cast<uint32_t>(big_endian(key.substr(1)))};
 }
 
 std::string encode(const Lease& l) {
@@ -413,6 +421,70 @@ Result<RangeRecord> decode_range(std::string_view value) {
     Decoder d(TRY(open_payload(value)));
     RangeRecord r;
     r.group = get_group(d);
+    TRY(ended(d));
+    return r;
+}
+
+std::string encode(const StateRecord& s) {
+    Encoder e;
+    e.u8(static_cast<uint8_t>(s.state)).u8(static_cast<uint8_t>((s.was_beating ? 1 : 0) | (s.is_fenced ? 2 : 0)));
+    return seal(e);
+}
+Result<StateRecord> decode_state(std::string_view value) {
+    Decoder d(TRY(open_payload(value)));
+    StateRecord s;
+    s.state = static_cast<SessionState>(d.u8());
+    uint8_t flags = d.u8();
+    s.was_beating = (flags & 1) != 0;
+    s.is_fenced = (flags & 2) != 0;
+    TRY(ended(d));
+    if (s.state < SessionState::alive || s.state > SessionState::dead || flags > 3)
+        return malformed("an unknown state of a session");
+    return s;
+}
+
+std::string encode(const BeatRecord& b) {
+    Encoder e;
+    e.varint(b.number);
+    return seal(e);
+}
+Result<BeatRecord> decode_beat(std::string_view value) {
+    Decoder d(TRY(open_payload(value)));
+    BeatRecord b{.number = d.varint()};
+    TRY(ended(d));
+    return b;
+}
+
+std::string encode(const SessionRecord& s) {
+    Encoder e;
+    e.string(s.host);
+    put_time(e, s.started);
+    e.string(s.client).string(s.boot_id).varint(s.pid_namespace).varint(s.pid).varint(s.process_started);
+    return seal(e);
+}
+Result<SessionRecord> decode_session(std::string_view value) {
+    constexpr size_t kTextMax = 4096;
+    Decoder d(TRY(open_payload(value)));
+    SessionRecord s;
+    s.host = d.string(kTextMax);
+    s.started = get_time(d);
+    s.client = d.string(kTextMax);
+    s.boot_id = d.string(kTextMax);
+    s.pid_namespace = d.varint();
+    s.pid = get_u32(d);
+    s.process_started = d.varint();
+    TRY(ended(d));
+    return s;
+}
+
+std::string encode(const RecallRecord& r) {
+    Encoder e;
+    e.varint(raw(r.asker));
+    return seal(e);
+}
+Result<RecallRecord> decode_recall(std::string_view value) {
+    Decoder d(TRY(open_payload(value)));
+    RecallRecord r{.asker = SessionId{get_u32(d)}};
     TRY(ended(d));
     return r;
 }

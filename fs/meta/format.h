@@ -2,7 +2,7 @@
 //
 // meshfs-format(5) has the same to the byte.  Every value is an envelope of fs/base/wire.h (version, length,
 // CRC32C); decoders bear anything and answer EIO.  Encoding is canonical: equal records are equal bytes, so a
-// value as read is a guard.  Records of sessions, intents and file locks are with their owners.
+// value as read is a guard.  Records of intents are with their owner.
 #pragma once
 
 #include <optional>
@@ -40,6 +40,8 @@ inline constexpr const char* kLeaseXattr = "lease";
 inline constexpr const char* kAboutXattr = "about";
 inline constexpr const char* kVolumeXattr = "volume";
 inline constexpr const char* kNumbersXattr = "numbers";
+inline constexpr const char* kStateXattr = "state";  // of s.<session>
+inline constexpr const char* kBeatXattr = "beat";
 
 // --- keys of a group
 
@@ -54,6 +56,11 @@ std::string lane_key(SessionId session, uint8_t lane);       // z<session><lane>
 std::string sum_key(SessionId session, uint8_t lane);        // m<session><lane>
 std::string range_key(std::string_view first);               // r<first name>
 std::string range_sum_key(GroupId group);                    // q<group>
+// --- keys of sessions.<n> and s.<session>
+std::string registry_key(SessionId session);                 // s<session>
+std::string recall_key(const ObjectName& object);            // r<object>
+Result<SessionId> session_of_registry_key(std::string_view key);
+
 // The name in n<name> or r<first>; the slot in i<slot>; EIO.
 std::string_view name_of_key(std::string_view key);
 Result<Slot> slot_of_key(std::string_view key);
@@ -212,6 +219,49 @@ struct RangeRecord {
 };
 std::string encode(const RangeRecord& record);
 Result<RangeRecord> decode_range(std::string_view value);
+
+// `state` of s.<session>: ended and dead are for ever.
+enum class SessionState : uint8_t { alive = 1, ended = 2, dead = 3 };
+struct StateRecord {
+    SessionState state = SessionState::alive;
+    // Dead although it beat, because it did not let go of a lease: who finds this waits T, for it may not know yet.
+    bool was_beating = false;
+    bool is_fenced = false;  // dead, and none of its writes can land any more
+    bool operator==(const StateRecord&) const = default;
+};
+std::string encode(const StateRecord& record);
+Result<StateRecord> decode_state(std::string_view value);
+
+// `beat` of s.<session>
+struct BeatRecord {
+    uint64_t number = 0;
+    bool operator==(const BeatRecord&) const = default;
+};
+std::string encode(const BeatRecord& record);
+Result<BeatRecord> decode_beat(std::string_view value);
+
+// s<session> in sessions.<n>: who that is.
+struct SessionRecord {
+    std::string host;
+    Time started;
+    ClientId client;  // of the store: what is fenced
+    // The process, as others on its host can look for it.
+    std::string boot_id;
+    uint64_t pid_namespace = 0;
+    uint32_t pid = 0;
+    uint64_t process_started = 0;  // clock ticks since boot
+    bool operator==(const SessionRecord&) const = default;
+};
+std::string encode(const SessionRecord& record);
+Result<SessionRecord> decode_session(std::string_view value);
+
+// r<object> in s.<session>: `asker` wants it to let go of that object's lease.
+struct RecallRecord {
+    SessionId asker = kNobody;
+    bool operator==(const RecallRecord&) const = default;
+};
+std::string encode(const RecallRecord& record);
+Result<RecallRecord> decode_recall(std::string_view value);
 
 // `volume` of object `volume`
 struct VolumeRecord {

@@ -82,6 +82,16 @@ TEST(Format, RecordsComeBackAsTheyWere) {
     expect_round_trip(RangeRecord{GroupId{3}}, decode_range);
 }
 
+TEST(Format, SessionsComeBackAsTheyWere) {
+    expect_round_trip(StateRecord{}, decode_state);
+    expect_round_trip(StateRecord{SessionState::dead, true, true}, decode_state);
+    expect_round_trip(BeatRecord{UINT64_MAX}, decode_beat);
+    expect_round_trip(SessionRecord{"host", {5, 6}, "10.0.0.1:0/123", "8d5c", 4026531836, 4711, 99}, decode_session);
+    expect_round_trip(RecallRecord{SessionId{7}}, decode_recall);
+    EXPECT_EQ(*session_of_registry_key(registry_key(SessionId{0x12345678})), SessionId{0x12345678});
+    EXPECT_EQ(session_of_registry_key("s1").code(), EIO);
+}
+
 TEST(Format, InodesComeBackAsTheyWere) {
     Inode n = sample_inode();
     Dentry d{.ino = n.ino, .type = S_IFREG, .slot = Slot{3}, .anchor = Slot{kSlotMax}, .inode = n};

@@ -8,6 +8,7 @@
 #include "fs/meta/core.h"
 #include "fs/meta/group.h"
 #include "fs/meta/ops/ops.h"
+#include "fs/meta/registry.h"
 
 namespace meshfs {
 
@@ -16,7 +17,8 @@ MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInf
 MetaCore::~MetaCore() = default;
 
 Status MetaCore::check_may_change() const {
-    return options.read_only ? Status(fail(EROFS)) : Status();
+    if (options.read_only) return fail(EROFS);
+    return session->check_alive();
 }
 
 Status MetaCore::wait_for_free(const ObjectName& group) {
@@ -52,11 +54,14 @@ Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions
         if (gethostname(host, sizeof host - 1) == 0) options.host = host;
     }
     auto core = std::make_unique<MetaCore>(store, clock, std::move(options), std::move(info));
-    if (!core->options.read_only) core->numbers = TRY(Numbers::take(store, clock));
+    if (!core->options.read_only) {
+        core->numbers = TRY(Numbers::take(store, clock));
+        core->session = TRY(Session::begin(store, clock, core->volume, core->numbers->session(), core->options));
+    }
     return std::unique_ptr<Meta>(new Meta(std::move(core)));
 }
 
-Status Meta::close() { return {}; }
+Status Meta::close() { return core_->session ? core_->session->end() : Status(); }
 
 Result<Inode> Meta::lookup(Ino directory, std::string_view name) { return ops::lookup(*core_, directory, name); }
 Result<Inode> Meta::create(const CreateRequest& request) { return ops::create(*core_, request); }
@@ -75,6 +80,11 @@ Result<std::pair<Ino, std::string>> Meta::name_of(Ino ino) { return ops::name_of
 
 const VolumeInfo& Meta::volume() const { return core_->volume; }
 SessionId Meta::session() const { return core_->session_id(); }
+Result<std::vector<SessionInfo>> Meta::sessions() { return list_sessions(core_->store, session()); }
+bool Meta::is_in_window() const { return !core_->session || core_->session->is_in_window(); }
+void Meta::tick() {
+    if (core_->session) core_->session->tick();
+}
 int64_t Meta::cache_ns() const { return core_->store.is_exclusive() ? 60 * kNsPerSecond : 0; }
 
 }  // namespace meshfs

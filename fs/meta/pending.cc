@@ -36,8 +36,5 @@ Result<std::optional<FileLock>> Meta::test_lock(Ino, const FileLock&) { return n
 Status Meta::unlock(Ino, const FileLock&) { return {}; }
 Status Meta::unlock_owner(Ino, FileLock::Family, uint64_t) { return {}; }
 void Meta::watch_locks(Ino, std::function<void()>) {}
-Result<std::vector<SessionInfo>> Meta::sessions() { return not_yet("list of sessions"); }
-bool Meta::is_in_window() const { return true; }
-void Meta::tick() {}
 
 }  // namespace meshfs

@@ -5,6 +5,7 @@
 
 #include "fs/meta/core.h"
 #include "fs/meta/meta.h"
+#include "fs/meta/ops/hooked_store.h"
 #include "fs/store/fault_store.h"
 #include "fs/store/memory_store.h"
 #include "fs/store/metered_store.h"
@@ -42,17 +43,28 @@ struct TestMount {
     explicit TestMount(std::shared_ptr<MemoryCluster> cluster, MetaOptions options = {}) {
         auto faulty = std::make_unique<FaultStore>(std::make_unique<MemoryStore>(std::move(cluster)));
         faults = faulty.get();
-        metered = std::make_unique<MeteredStore>(std::move(faulty));
+        auto hooked = std::make_unique<HookedStore>(std::move(faulty));
+        hooks = hooked.get();
+        metered = std::make_unique<MeteredStore>(std::move(hooked));
         options.background = false;
         meta = must(Meta::open(*metered, clock, options));
     }
     ~TestMount() {
+        if (!meta) return;
         EXPECT_TRUE(meta->close().ok());
         meta.reset();
         metered->stop();
     }
+    // As kill -9 does: nothing more of it takes effect.
+    void die() {
+        faults->kill();
+        meta.reset();
+        metered->stop();
+    }
+    Session& session() { return *meta->core().session; }
     ManualClock clock;
     FaultStore* faults = nullptr;
+    HookedStore* hooks = nullptr;
     std::unique_ptr<MeteredStore> metered;
     std::unique_ptr<Meta> meta;
 };

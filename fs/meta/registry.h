@@ -1,0 +1,18 @@
+// Who uses the volume: sessions.<0..15>, an entry for each session from before its object is made until nothing of
+// it is left.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "fs/meta/format.h"
+#include "fs/meta/meta.h"
+
+namespace meshfs {
+
+// Everybody there, whatever state they are in.
+Result<std::map<SessionId, SessionRecord>> read_registry(Store& store);
+// The same, with what their objects say.
+Result<std::vector<SessionInfo>> list_sessions(Store& store, SessionId own);
+
+}  // namespace meshfs
