@@ -29,7 +29,6 @@ OWNERS = {
     r"liburing": r"fs/base/local_file.*",
     r"spdlog/": r"fs/base/log\.cc",
     r"toml\+\+/|toml\.h": r"fs/base/config\.cc",
-    r"prometheus/": r"fs/base/metrics\.cc",
     r"fuse_lowlevel\.h|fuse3/": r"fs/fuse/.*",
     r"CLI/": r"tools/.*",
 }

@@ -16,6 +16,10 @@ int run_abort(int argc, char** argv);
 int run_plugin(int argc, char** argv);
 int run_config(int argc, char** argv);
 
+#ifndef MESHFS_VERSION
+#define MESHFS_VERSION "unknown"
+#endif
+
 struct Command {
     const char* name;
     int (*run)(int argc, char** argv);

@@ -6,10 +6,6 @@
 #include "fs/base/nearest.h"
 #include "tools/commands.h"
 
-#ifndef MESHFS_VERSION
-#define MESHFS_VERSION "unknown"
-#endif
-
 namespace meshfs {
 
 const std::vector<Command>& commands() {

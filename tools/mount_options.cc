@@ -137,6 +137,14 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
     r["fg"] = {Value::none, plain([](auto& o, auto&) { o.foreground = true; })};
     r["debug"] = {Value::none, plain([](auto& o, auto&) { o.fuse.debug = o.foreground = true; })};
     r["log"] = {Value::needed, plain([](auto& o, auto& v) { o.log_target = v; })};
+    r["metrics"] = {Value::needed, [](MountOptions& o, const std::string& v) -> Status {
+        size_t colon = v.rfind(':');
+        bool is_port = colon != v.npos && colon + 1 < v.size() && v.find_first_not_of("0123456789", colon + 1) == v.npos;
+        if (!v.starts_with('/') && !is_port)
+            return fail(EINVAL, "\"" + v + "\" is neither HOST:PORT nor the absolute path of a socket");
+        o.metrics = v;
+        return {};
+    }};
     r["log_level"] = {Value::needed, [](MountOptions& o, const std::string& v) -> Status {
         LogLevel level;
         if (!parse_log_level(v, level)) return fail(EINVAL, "\"" + v + "\" is not one of debug, info, warning, error");
@@ -234,6 +242,7 @@ Status apply_config(const std::map<std::string, Rule>& rules, MountOptions& opti
         const std::string& value = config.value(rule.table, rule.key);
         std::string option = rule.key + "=" + value;
         if (rule.table == "log") option = (rule.key == "to" ? "log=" : "log_" + rule.key + "=") + value;
+        else if (rule.table == "metrics") option = "metrics=" + value;
         else if (rule.table != "mount" && rule.table != "rados") continue;
         else if (rule.key == "atime") option = value;
         else if (rule.kind == SettingRule::Kind::flag) option = (TRY(parse_flag(value)) ? "" : "no") + rule.key;

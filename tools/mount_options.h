@@ -28,6 +28,7 @@ struct MountOptions {
     bool foreground = false;
     bool nonempty = false;    // a directory with files may be hidden by the mount
     int64_t umount_timeout_ns = 80 * kNsPerSecond;
+    std::string metrics;      // HOST:PORT or the path of a socket; empty: none
     std::string log_target = "syslog", log_level = "info";
     bool soft = false;        // store.soft_timeout_seconds is timeo then
     int timeo_seconds = 60;

@@ -12,6 +12,7 @@ struct MountedVolume {
     Meta& meta;
     Vfs& vfs;
     PluginHost& plugins;
+    PluginMeters& meters;
     const Source& source;
     std::string directory;           // where it is mounted, absolute; empty: `meshfs serve`
     FuseSession* session = nullptr;  // null: `meshfs serve`

@@ -7,6 +7,7 @@
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/daemon.h"
+#include "tools/metrics.h"
 #include "tools/mounted_volume.h"
 #include "tools/silence.h"
 
@@ -20,8 +21,10 @@ Status serve(const Source& source, OpenVolume& volume) {
     CondVar changed;
     bool is_over = false;
     MountedVolume parts{.store = volume.store, .meta = volume.meta, .vfs = volume.vfs, .plugins = volume.plugins,
+                        .meters = volume.meters,
                         .source = source, .directory = "", .session = nullptr, .options = volume.options};
     SilenceWatch silence(volume.store);
+    auto metrics = TRY(serve_metrics(volume.options.metrics, parts));
     ControlServer control;
     add_mount_commands(control, parts);
     TRY(control.listen(control_path("serve-" + std::to_string(getpid()), geteuid())));

@@ -3,6 +3,7 @@
 
 #include "fs/base/log.h"
 #include "tools/daemon.h"
+#include "tools/metrics.h"
 #include "tools/mount.h"
 #include "tools/mounted_volume.h"
 #include "tools/silence.h"
@@ -30,9 +31,11 @@ Status serve(const MountRequest& request, OpenVolume& volume, const std::functio
         session.stop();
     });
     MountedVolume parts{.store = volume.store, .meta = volume.meta, .vfs = volume.vfs, .plugins = volume.plugins,
+                        .meters = volume.meters,
                         .source = request.source, .directory = request.directory, .session = &session,
                         .options = volume.options};
     SilenceWatch silence(volume.store);
+    auto metrics = TRY(serve_metrics(volume.options.metrics, parts));
     ControlServer control;
     add_mount_commands(control, parts);
     session.run([&] {

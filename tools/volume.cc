@@ -47,10 +47,12 @@ Status use_names(MeteredStore& store, Meta& meta, MountOptions& options, const s
                  std::optional<Deadline>& deadline, const std::function<Status(OpenVolume&)>& use) {
     options.vfs.root = options.fuse.root = TRY(find_directory(meta, options.subdir));
     Vfs vfs(store, meta, Clock::system(), options.vfs);
-    PluginHost plugins(vfs, store);
+    PluginMeters meters;
+    PluginHost plugins(vfs, store, [&meters](PluginMetric kind, const std::string& plugin, const std::string& name,
+                                             double value) { meters.note(kind, plugin, name, value); });
     Status first = plugins.start(options.plugins);
     if (first.ok()) {
-        OpenVolume volume{store, meta, vfs, plugins, options};
+        OpenVolume volume{store, meta, vfs, plugins, meters, options};
         first = use(volume);
     }
     deadline.emplace(options.umount_timeout_ns, name);

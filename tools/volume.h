@@ -6,6 +6,7 @@
 #include "fs/store/metered_store.h"
 #include "plugins/host.h"
 #include "tools/mount_options.h"
+#include "tools/plugin_meters.h"
 
 namespace meshfs {
 
@@ -14,6 +15,7 @@ struct OpenVolume {
     Meta& meta;
     Vfs& vfs;
     PluginHost& plugins;
+    PluginMeters& meters;
     MountOptions options;  // subdir= has become vfs.root and fuse.root
 };
 

@@ -108,6 +108,7 @@ const std::vector<SettingRule>& setting_rules() {
         {"mount", "acl", Kind::flag, "on", {}, "POSIX ACLs"},
         {"mount", "nolock", Kind::flag, "off", {}, "file locks hold on this mount only"},
         {"log", "to", Kind::text, "syslog", {}, "syslog, stderr, or a file"},
+        {"metrics", "listen", Kind::text, "", {}, "where Prometheus asks: HOST:PORT or the path of a socket; empty: nowhere"},
         {"log", "level", Kind::word, "info", {"debug", "info", "warning", "error"}, "least level that is logged"},
     };
     return rules;

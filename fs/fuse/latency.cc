@@ -23,6 +23,7 @@ int64_t upper_ns(size_t bucket) {
 void Latency::end(int64_t ns, bool failed) {
     buckets_[bucket_of(ns)].fetch_add(1, std::memory_order_relaxed);
     if (failed) failed_.fetch_add(1, std::memory_order_relaxed);
+    total_ns_.fetch_add(ns, std::memory_order_relaxed);
     int64_t max = max_ns_.load(std::memory_order_relaxed);
     while (ns > max && !max_ns_.compare_exchange_weak(max, ns, std::memory_order_relaxed)) {
     }
@@ -36,6 +37,7 @@ Latency::Summary Latency::summary() const {
     s.failed = failed_.load(std::memory_order_relaxed);
     uint64_t begun = begun_.load(std::memory_order_relaxed), ended = ended_.load(std::memory_order_relaxed);
     s.running = begun > ended ? begun - ended : 0;
+    s.total_ns = total_ns_.load(std::memory_order_relaxed);
     s.max_ns = max_ns_.load(std::memory_order_relaxed);
     auto percentile = [&](uint64_t hundredths) -> int64_t {
         uint64_t wanted = (s.count * hundredths + 99) / 100, seen = 0;

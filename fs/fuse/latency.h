@@ -15,7 +15,7 @@ public:
 
     struct Summary {
         uint64_t count = 0, failed = 0, running = 0;
-        int64_t p50_ns = 0, p90_ns = 0, p99_ns = 0, max_ns = 0;
+        int64_t total_ns = 0, p50_ns = 0, p90_ns = 0, p99_ns = 0, max_ns = 0;
     };
     Summary summary() const;
 
@@ -23,7 +23,7 @@ public:
 
 private:
     std::atomic<uint64_t> begun_{0}, ended_{0}, failed_{0};
-    std::atomic<int64_t> max_ns_{0};
+    std::atomic<int64_t> total_ns_{0}, max_ns_{0};
     std::array<std::atomic<uint64_t>, kBuckets> buckets_{};
 };
 
