@@ -540,14 +540,19 @@ Result<NumbersRecord> decode_numbers(std::string_view value) {
     return n;
 }
 
-Error damaged(const ObjectName& object, std::string_view key, const Error& why) {
+std::string printable(std::string_view bytes) {
     std::string shown;
-    for (char c : key.substr(0, 300)) {
+    for (char c : bytes) {
         auto byte = static_cast<uint8_t>(c);
         if (byte > ' ' && byte < 127 && c != '\\') shown.push_back(c);
         else shown += std::string("\\x") + "0123456789abcdef"[byte >> 4] + "0123456789abcdef"[byte & 15];
     }
-    return fail(EIO, "damaged record in object " + object.name + ", key " + shown + ": " + why.detail());
+    return shown;
+}
+
+Error damaged(const ObjectName& object, std::string_view key, const Error& why) {
+    return fail(EIO, "damaged record in object " + object.name + ", key " + printable(key.substr(0, 300)) + ": " +
+                         why.detail());
 }
 
 }  // namespace meshfs

@@ -289,6 +289,8 @@ Result<NumbersRecord> decode_numbers(std::string_view value);
 
 // --- errors
 
+// For logs and terminals: what is not printable ASCII, blanks, and backslashes, as \xNN.
+std::string printable(std::string_view bytes);
 // EIO that names the object and the key (escaped for a log), for a record that did not decode.
 Error damaged(const ObjectName& object, std::string_view key, const Error& why);
 

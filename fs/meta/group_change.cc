@@ -92,7 +92,7 @@ private:
             keep_slots(change);
             return built.error();
         }
-        if (change.set_.empty() && change.removed_.empty() && !change.has_reserved_) {
+        if (change.set_.empty() && change.removed_.empty() && !change.has_reserved_ && !change.has_delta_) {
             spare_ = std::move(change.spare_);
             return Outcome::done;
         }
