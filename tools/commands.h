@@ -12,6 +12,8 @@ int run_umount(int argc, char** argv);
 int run_serve(int argc, char** argv);
 int run_info(int argc, char** argv);
 int run_status(int argc, char** argv);
+int run_check(int argc, char** argv);
+int run_gc(int argc, char** argv);
 int run_abort(int argc, char** argv);
 int run_plugin(int argc, char** argv);
 int run_config(int argc, char** argv);

@@ -16,6 +16,8 @@ const std::vector<Command>& commands() {
         {"serve", run_serve, "host the plugins of a volume without a mount"},
         {"info", run_info, "tell what a volume is"},
         {"status", run_status, "tell who uses a volume, and how its mount here fares"},
+        {"check", run_check, "look at all names and bytes of a volume; repair them"},
+        {"gc", run_gc, "remove what nobody needs any more"},
         {"abort", run_abort, "free everybody who waits for a mount, with an error"},
         {"plugin", run_plugin, "list plugins, or the settings of one"},
         {"config", run_config, "check a configuration file"},

@@ -163,6 +163,8 @@ void add_mount_commands(ControlServer& server, MountedVolume& mounted) {
     server.add("info", [&mounted](const json&, const TellProgress&) { return info(mounted); });
     server.add("status", [&mounted](const json&, const TellProgress&) { return status(mounted); });
     server.add("remount", [&mounted](const json& arguments, const TellProgress&) { return remount(mounted, arguments); });
+    add_check_command(server, mounted);
+    add_gc_command(server, mounted);
     auto flush = std::make_shared<Flush>(mounted);  // with the handler, which must be copyable
     server.add("flush", [flush](const json&, const TellProgress& tell) { return flush->run(tell); });
     server.add("abort", [&mounted](const json&, const TellProgress&) -> Result<json> {

@@ -23,5 +23,7 @@ struct MountedVolume {
 
 // What every daemon answers; mount_commands.cc, and a file for each tool that works inside the daemon.
 void add_mount_commands(ControlServer& server, MountedVolume& mounted);
+void add_check_command(ControlServer& server, MountedVolume& mounted);
+void add_gc_command(ControlServer& server, MountedVolume& mounted);
 
 }  // namespace meshfs
