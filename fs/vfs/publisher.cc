@@ -58,22 +58,33 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
             rebase(file, *others);
             continue;
         }
-        if (!changed) {
+        bool is_nowhere = changed.code() == ESTALE && !also && is_unlinked(file.ino);
+        if (!changed && !is_nowhere) {
             if (!was_refused) note_error(file, changed.error());
             return changed.error();
         }
         file.data->published(what);
-        file.version = changed->content_version;
-        if (!file.are_pages_stale) open_inodes_.remember(file.ino, changed->content_version);
-        else open_inodes_.remember(file.ino, {});
+        if (!is_nowhere) {
+            file.version = changed->content_version;
+            if (!file.are_pages_stale) open_inodes_.remember(file.ino, changed->content_version);
+            else open_inodes_.remember(file.ino, {});
+        }
         MutexLock lock(file.mutex);
         if (file.touched == touched) file.touched = {};
         if (file.atime == atime) file.atime.reset();
+        if (is_nowhere) return std::optional<Inode>();
         return std::optional<Inode>(std::move(*changed));
     }
     Error busy = fail(EIO, "other mounts publish inode " + hex(raw(file.ino)) + " all the time");
     note_error(file, busy);
     return busy;
+}
+
+// Its name is gone, and its directory with the place where its inode was kept: nobody will look there, and who has it
+// open here has its bytes.
+bool Publisher::is_unlinked(Ino ino) {
+    auto inode = meta_.get(ino);
+    return inode.ok() && inode->links == 0;
 }
 
 void Publisher::rebase(OpenInode& file, const Inode& inode) {

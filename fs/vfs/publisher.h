@@ -51,6 +51,7 @@ private:
     static constexpr size_t kFlushers = 4;
     static constexpr size_t kQueueMax = 65536;
     static constexpr int kRoundsMax = 64;  // of two mounts that publish at each other
+    bool is_unlinked(Ino ino);
     void rebase(OpenInode& file, const Inode& inode);
     void note_error(OpenInode& file, const Error& error);
     void publish_queued(const std::shared_ptr<OpenInode>& file);
