@@ -60,7 +60,7 @@ protected:
         ASSERT_FALSE(file_->is_dirty());
     }
 
-    MemoryStore store_;
+    MemoryStore store_{std::make_shared<MemoryCluster>()};  // other mounts may be there
     uint64_t blobs_ = 0;
     std::map<BlobId, uint64_t> reach_;
     FileMap published_;

@@ -44,7 +44,8 @@ private:
 
 
 MemoryStore::MemoryStore(std::shared_ptr<MemoryCluster> cluster)
-    : cluster_(std::move(cluster)),
+    : is_alone_(cluster == nullptr),
+      cluster_(is_alone_ ? std::make_shared<MemoryCluster>() : std::move(cluster)),
       client_(cluster_->add_client()),
       queue_(std::make_shared<CallQueue>("memory-store")),
       overlaps_(std::make_unique<Overlaps>()) {}

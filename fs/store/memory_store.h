@@ -16,7 +16,8 @@ class CallQueue;
 
 class MemoryStore final : public Store {
 public:
-    explicit MemoryStore(std::shared_ptr<MemoryCluster> cluster = std::make_shared<MemoryCluster>());
+    // Without a cluster it has one of its own, which nobody else can reach: it is exclusive.
+    explicit MemoryStore(std::shared_ptr<MemoryCluster> cluster = nullptr);
     ~MemoryStore() override;  // stop(); its mailboxes must have gone before
 
     void start(Mutation, Then<void>) override;
@@ -30,7 +31,7 @@ public:
     StoreId id() override;
     ClientId client() override { return client_; }
     Status fence(const ClientId&) override;
-    bool is_exclusive() const override { return false; }
+    bool is_exclusive() const override { return is_alone_; }
     Result<Capacity> capacity(Pool) override;
     Status list(Pool, Visitor) override;
     void stop() override;
@@ -42,6 +43,7 @@ private:
     // `run` gets 0: let it take effect; or the errno of what forbids it.
     void call(uint64_t bytes, std::function<void(int refusal)> run);
     Status stopped() const;
+    const bool is_alone_;
     std::shared_ptr<MemoryCluster> cluster_;  // every client of it
     const ClientId client_;
     std::shared_ptr<CallQueue> queue_;  // also the cluster's watchers and notifications
