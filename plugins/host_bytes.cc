@@ -125,7 +125,7 @@ Result<uint64_t> splice(PluginInstance& i, uint64_t number, const meshfs_range* 
         auto source = TRY(i.file(ranges[n].file));
         for (uint64_t done = 0; done < ranges[n].length;) {
             uint64_t copied = TRY(i.vfs().copy_range(source.handle, ranges[n].offset + done, target.handle, at,
-                                                     ranges[n].length - done));
+                                                     ranges[n].length - done, true));
             if (copied == 0) return fail(EINVAL);  // the source ends before the range does
             done += copied;
             at += copied;

@@ -16,7 +16,12 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) noexcept {
     on_worker(req, Op::lookup, parent, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
         if (name == kDotDot && request.ino == request.session->settings().root)
             return reply_entry(request, vfs.lookup(c, request.ino, kDot));  // nothing above the root of a mount
-        if (name == kDot) return reply_entry(request, vfs.getattr(c, request.ino, 0));
+        if (name == kDot) {
+            auto itself = vfs.getattr(c, request.ino, 0);
+            // Of what is open here the kernel has the inode, and does not ask.
+            if (itself.ok() && itself->inode.links == 0) itself = fail(ESTALE);
+            return reply_entry(request, itself);
+        }
         auto found = vfs.lookup(c, request.ino, name);
         if (found.code() == ENOENT && found.error().detail().empty() && name != kDotDot)
             return reply_no_entry(request, (raw(request.ino) & kPluginInoBit) ? 0 : vfs.meta().cache_ns());

@@ -239,12 +239,17 @@ void op_flock(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file, int op) noex
     set_lock(req, Op::flock, ino, wanted, (op & LOCK_NB) == 0);
 }
 
+// Of FALLOCATE and COPY_FILE_RANGE the kernel does not say whether the caller may keep setuid (CAP_FSETID).
+bool kills_privileges(const Caller& caller) { return caller.uid != 0; }
+
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                   fuse_file_info* file) noexcept {
     ByteRange range{static_cast<uint64_t>(offset), static_cast<uint64_t>(length)};
     on_worker(req, Op::fallocate, ino,
-              [handle = file->fh, mode, range](Vfs& vfs, const Request& request, const Caller&) {
-                  reply_status(request, vfs.fallocate(handle, mode, range));
+              [handle = file->fh, mode, range](Vfs& vfs, const Request& request, const Caller& c) {
+                  auto done = vfs.fallocate(handle, mode, range, kills_privileges(c));
+                  if (kills_privileges(c)) request.session->forget_privileges(request.ino);
+                  reply_status(request, done);
               });
 }
 
@@ -255,16 +260,18 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_fil
     });
 }
 
-void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t from, fuse_file_info* file, fuse_ino_t, off_t to,
+void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t from, fuse_file_info* file, fuse_ino_t to_number, off_t to,
                         fuse_file_info* to_file, size_t length, int flags) noexcept {
     if (flags != 0) return static_cast<void>(fuse_reply_err(req, EINVAL));
     on_worker(req, Op::copy_file_range, ino,
-              [handle = file->fh, from, to_handle = to_file->fh, to, length](Vfs& vfs, const Request& request,
-                                                                             const Caller&) {
+              [handle = file->fh, from, to_ino = session_of(req).ino_of(to_number), to_handle = to_file->fh, to,
+               length](Vfs& vfs, const Request& request, const Caller& c) {
                   // One answer has 32 bits, and one request must not hold a worker for minutes.
                   constexpr size_t kCopyMax = 64u << 20;
                   auto copied = vfs.copy_range(handle, static_cast<uint64_t>(from), to_handle,
-                                               static_cast<uint64_t>(to), std::min(length, kCopyMax));
+                                               static_cast<uint64_t>(to), std::min(length, kCopyMax),
+                                               kills_privileges(c));
+                  if (kills_privileges(c)) request.session->forget_privileges(to_ino);
                   copied.ok() ? reply_written(request, *copied) : reply_error(request, copied.error());
               });
 }

@@ -46,19 +46,24 @@ Status append_and_wait(FileData& data, Buffer bytes) {
     return {};
 }
 
+// Of a file whose bytes somebody changes who may not keep them.
+Status kill_privileges(VfsCore& core, OpenInode& file) {
+    if (!file.may_be_privileged) return {};
+    Inode changed = TRY(core.meta.change(file.ino, [&](InodeChange& change) -> Status {
+        core.clear_privileges(change.inode);
+        change.inode.ctime = core.clock.now();
+        return {};
+    }));
+    core.note_inode(file, changed);
+    return {};
+}
+
 // What cannot be answered from memory: privileges to clear, appends of several mounts, O_SYNC.  On a worker.
 Result<size_t> write_slowly(VfsCore& core, const std::shared_ptr<Handle>& handle, uint64_t offset, Buffer bytes,
                             bool kill_priv, bool from_cache) {
     auto& file = handle->file;
     size_t count = bytes.size();
-    if (kill_priv && file->may_be_privileged) {
-        Inode changed = TRY(core.meta.change(file->ino, [&](InodeChange& change) -> Status {
-            core.clear_privileges(change.inode);
-            change.inode.ctime = core.clock.now();
-            return {};
-        }));
-        core.note_inode(*file, changed);
-    }
+    if (kill_priv) TRY(kill_privileges(core, *file));
     bool appends = handle->appends() && !from_cache;
     if (appends && core.is_shared) {
         TRY(core.appends->append(file, std::move(bytes)));
@@ -135,7 +140,7 @@ void Vfs::write(uint64_t number, uint64_t offset, Buffer bytes, bool kill_priv, 
     if (!core_->workers->post(std::move(task))) then(fail(ESHUTDOWN));
 }
 
-Status Vfs::fallocate(uint64_t number, int mode, ByteRange range) {
+Status Vfs::fallocate(uint64_t number, int mode, ByteRange range, bool kill_priv) {
     auto handle = TRY(core_->file_handle(number));
     TRY(core_->check_writable());
     if (!handle->writes()) return fail(EBADF);
@@ -144,6 +149,7 @@ Status Vfs::fallocate(uint64_t number, int mode, ByteRange range) {
     TRY(check_range(range));
     bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
     OpenInode& file = *handle->file;
+    if (kill_priv) TRY(kill_privileges(*core_, file));
     core_->publisher->mark_dirty(handle->file);
     switch (mode & ~FALLOC_FL_KEEP_SIZE) {
         case 0: TRY(file.data->reserve(range, keep_size)); break;
@@ -173,7 +179,7 @@ Result<uint64_t> Vfs::seek(uint64_t number, uint64_t offset, int whence) {
 
 // Through the daemon's memory, a chunk at a time; answers what was copied, less only at the end of the source.
 Result<uint64_t> Vfs::copy_range(uint64_t from_number, uint64_t from, uint64_t to_number, uint64_t to,
-                                 uint64_t length) {
+                                 uint64_t length, bool kill_priv) {
     auto source = TRY(core_->file_handle(from_number));
     auto target = TRY(core_->file_handle(to_number));
     TRY(core_->check_writable());
@@ -185,6 +191,7 @@ Result<uint64_t> Vfs::copy_range(uint64_t from_number, uint64_t from, uint64_t t
     bool overlaps = from < to + length && to < from + length;
     if (source->ino == target->ino && overlaps) return fail(EINVAL);
 
+    if (kill_priv) TRY(kill_privileges(*core_, *target->file));
     core_->note_read(source->file);
     core_->publisher->mark_dirty(target->file);
     uint64_t copied = 0;

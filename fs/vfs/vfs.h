@@ -119,9 +119,10 @@ public:
     Status flush(uint64_t handle, uint64_t lock_owner);            // close(2): tells errors once
     Status fsync(uint64_t handle, bool data_only);
     void release(uint64_t handle, uint64_t lock_owner, bool flock_release);
-    Status fallocate(uint64_t handle, int mode, ByteRange range);
+    Status fallocate(uint64_t handle, int mode, ByteRange range, bool kill_priv);
     Result<uint64_t> seek(uint64_t handle, uint64_t offset, int whence);
-    Result<uint64_t> copy_range(uint64_t from_handle, uint64_t from, uint64_t to_handle, uint64_t to, uint64_t length);
+    Result<uint64_t> copy_range(uint64_t from_handle, uint64_t from, uint64_t to_handle, uint64_t to, uint64_t length,
+                                bool kill_priv);
 
     Result<uint64_t> opendir(const Caller&, Ino ino);
     struct Listed {
