@@ -97,7 +97,7 @@ Status Data::remove(Ino ino, const FileMap& map) {
         TRY(core_->visit_objects(map.layout, extent.blob, first, end, [&](uint64_t index) {
             Mutation mutation(blob_object(map.layout, extent.blob, index));
             mutation.remove();
-            batch.add(std::move(mutation), ENOENT);
+            batch.add(std::move(mutation), {ENOENT});
         }));
     }
     return batch.wait();

@@ -86,7 +86,7 @@ Status FileDataNow::clear(ByteRange range) {
             if (is_whole) mutation.remove();
             else mutation.zero(from, to - from);
             cleared += is_whole ? bytes : 0;
-            batch.add(std::move(mutation), ENOENT);
+            batch.add(std::move(mutation), {ENOENT});
         }));
     }
     TRY(batch.wait());

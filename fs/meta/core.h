@@ -6,6 +6,8 @@
 
 #include "fs/meta/format.h"
 #include "fs/meta/hints.h"
+#include "fs/meta/intent.h"
+#include "fs/meta/lease.h"
 #include "fs/meta/meta.h"
 #include "fs/meta/numbers.h"
 #include "fs/meta/session.h"
@@ -33,14 +35,21 @@ public:
     UnlinkedQueue unlinked;
     std::atomic<uint32_t> blobs{0};  // given out by this session
 
+    Holders holders;
+    Recalled recalled;
+    Intents intents;
+
     // Null in a read-only mount.
     std::unique_ptr<Numbers> numbers;
     std::unique_ptr<Session> session;
 
     SessionId session_id() const { return numbers ? numbers->session() : kNobody; }
-    // Returns when nobody has that group, or it is dead or gone: recalls a living holder, takes over from a dead one,
-    // waits for an operation of this mount.
-    Status wait_for_free(const ObjectName& group);
+    // Returns when nobody has that object, or it is dead or gone: recalls a living holder, finishes what a dead one
+    // began, waits for an operation of this mount.
+    Status wait_for_free(const ObjectName& object);
+    Result<SessionState> look_at(SessionId other);
+    // Intents of the dead: a mount that only reads leaves them to others, but nobody else can have an embedded store.
+    bool may_finish() const { return session != nullptr || store.is_exclusive(); }
     // EROFS in a read-only mount, ESHUTDOWN in one that was declared dead.
     Status check_may_change() const;
     Time now() { return clock.now(); }

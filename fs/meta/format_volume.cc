@@ -75,7 +75,7 @@ Status remove_everything(Store& store, const std::function<void(uint64_t, uint64
     for (size_t i = 0; i < doomed.size(); i += kStep) {
         IoBatch batch(store);
         for (size_t j = i; j < std::min(i + kStep, doomed.size()); ++j)
-            batch.add(std::move(Mutation(doomed[j]).remove()), ENOENT);
+            batch.add(std::move(Mutation(doomed[j]).remove()), {ENOENT});
         TRY(batch.wait());
         if (progress) progress(std::min(i + kStep, doomed.size()), doomed.size());
     }

@@ -21,24 +21,26 @@ Status MetaCore::check_may_change() const {
     return session->check_alive();
 }
 
-Status MetaCore::wait_for_free(const ObjectName& group) {
-    // Breaking lasts two calls of an rmdir.  Whoever has waited longer frees it: the rmdir's own guard then fails.
-    constexpr int64_t kBreakingMaxNs = kNsPerSecond;
-    std::string seen;
-    int64_t since = clock.boot_ns();
+Status MetaCore::wait_for_free(const ObjectName& object) {
     for (int tries = 0;; ++tries) {
-        auto view = read_group_now(*this, group, {});
+        auto view = read_group_now(*this, object, {});
         if (view.code() == ENOENT) return {};
         if (!view.ok()) return view.error();
         if (view->lease.is_free() || view->is_dead()) return {};
-        if (view->lease.kind != Lease::Kind::breaking)
-            return fail(EOPNOTSUPP, "object " + group.name + " has a lease of a later MeshFS");
-        if (view->lease_value != seen) seen = view->lease_value, since = clock.boot_ns();
-        if (clock.boot_ns() - since >= kBreakingMaxNs)
-            (void)store.apply(std::move(Mutation(group).xattr_is(kLeaseXattr, seen).set_xattr(
-                kLeaseXattr, encode(free_lease(view->lease.epoch + 1)))));
-        clock.sleep_ns(kNsPerMs << std::min(tries, 6));
+        TRY(wait_for_holder(*this, object, view->lease, view->lease_value, tries));
     }
+}
+
+Result<SessionState> MetaCore::look_at(SessionId other) {
+    if (session) return session->look_at(other);
+    // A mount that only reads judges nobody; but who else could have an embedded store?
+    return store.is_exclusive() ? SessionState::dead : SessionState::alive;
+}
+
+// What lost answers left behind, each beat.
+static void tend(MetaCore& core) {
+    for (const auto& object : core.recalled.take()) let_go_of_leftover(core, {kMetaPool, object});
+    tend_intents(core);
 }
 
 Meta::Meta(std::unique_ptr<MetaCore> core) : core_(std::move(core)) {}
@@ -57,11 +59,20 @@ Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions
     if (!core->options.read_only) {
         core->numbers = TRY(Numbers::take(store, clock));
         core->session = TRY(Session::begin(store, clock, core->volume, core->numbers->session(), core->options));
+        core->session->on_recall([core = core.get()](const std::string& object) { core->recalled.push(object); });
+        core->session->on_beat([core = core.get()] { tend(*core); });
     }
     return std::unique_ptr<Meta>(new Meta(std::move(core)));
 }
 
-Status Meta::close() { return core_->session ? core_->session->end() : Status(); }
+Status Meta::close() {
+    if (!core_->session) return {};
+    core_->session->stop_beats();
+    tend(*core_);
+    // Not "ended" while something is half done: who looks at this session then finishes it as of one that died.
+    if (core_->intents.are_open()) return fail(EIO, "an operation on several objects did not come to its end");
+    return core_->session->end();
+}
 
 Result<Inode> Meta::lookup(Ino directory, std::string_view name) { return ops::lookup(*core_, directory, name); }
 Result<Inode> Meta::create(const CreateRequest& request) { return ops::create(*core_, request); }
@@ -69,6 +80,9 @@ Result<Inode> Meta::mkdir(const CreateRequest& request) { return ops::mkdir(*cor
 Result<Inode> Meta::create_unnamed(const CreateRequest& request) { return ops::create_unnamed(*core_, request); }
 Result<Unlinked> Meta::unlink(Ino directory, std::string_view name) { return ops::unlink(*core_, directory, name); }
 Result<Unlinked> Meta::rmdir(Ino directory, std::string_view name) { return ops::rmdir(*core_, directory, name); }
+Result<Inode> Meta::link(Ino ino, Ino directory, std::string_view name) {
+    return ops::link(*core_, ino, directory, name);
+}
 Result<Renamed> Meta::rename(const RenameRequest& request) { return ops::rename(*core_, request); }
 Result<Renamed> Meta::publish(Ino ino, Ino directory, std::string_view name, const PublishCondition& when) {
     return ops::publish(*core_, ino, directory, name, when);

@@ -2,7 +2,6 @@
 #include <cassert>
 
 #include "fs/meta/core.h"
-#include "fs/meta/ops/ops.h"
 
 namespace meshfs {
 
@@ -10,15 +9,6 @@ namespace {
 Error not_yet(const char* what) { return fail(EOPNOTSUPP, std::string(what) + " is not implemented yet"); }
 }  // namespace
 
-namespace ops {
-Result<Unlinked> unlink_linked(MetaCore&, Ino, std::string_view) { return not_yet("unlink of a hard link"); }
-Result<Renamed> rename_across(MetaCore&, const RenameRequest&) { return not_yet("rename between groups"); }
-Result<Renamed> publish_across(MetaCore&, Ino, Ino, std::string_view, const PublishCondition&) {
-    return not_yet("publish between groups");
-}
-}  // namespace ops
-
-Result<Inode> Meta::link(Ino, Ino, std::string_view) { return not_yet("link"); }
 Result<Inode> Meta::opened(Ino ino) { return get(ino); }
 void Meta::released(Ino) {}
 Result<std::vector<Purgeable>> Meta::purgeable(size_t) { return std::vector<Purgeable>(); }

@@ -104,9 +104,17 @@ Status Session::apply(Mutation change) {
 }
 
 void Session::tick() {
-    if (is_dead_ || store_.is_exclusive()) return;
-    beat();
-    if (!is_dead_) read_recalls();
+    if (is_dead_) return;
+    if (!store_.is_exclusive()) {
+        beat();
+        if (!is_dead_) read_recalls();
+    }
+    std::function<void()> beaten;
+    {
+        MutexLock lock(mutex_);
+        beaten = beaten_;
+    }
+    if (beaten && !is_dead_) beaten();
 }
 
 // One whose answer is lost may take effect later; the next is sent after it, so numbers only rise.
@@ -133,6 +141,11 @@ void Session::read_recalls() {
 void Session::on_recall(std::function<void(const std::string&)> wanted) {
     MutexLock lock(mutex_);
     wanted_ = std::move(wanted);
+}
+
+void Session::on_beat(std::function<void()> beaten) {
+    MutexLock lock(mutex_);
+    beaten_ = std::move(beaten);
 }
 
 void Session::tell_recalled(const std::string& object) {

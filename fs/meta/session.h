@@ -59,6 +59,9 @@ public:
     // Called when another session wants an object; on any thread, so it must only hand over.  Set once, before the
     // first lease is taken.
     void on_recall(std::function<void(const std::string& object)> wanted);
+    // Called after each beat, on the thread of tick(); may block on the store.  Set once, before the first lease.
+    void on_beat(std::function<void()> beaten);
+    void stop_beats();  // the thread, if there is one; ends after the beat in work
 
 private:
     Session(Store& store, Clock& clock, const VolumeInfo& volume, SessionId number, const MetaOptions& options);
@@ -82,7 +85,6 @@ private:
     void tell_recalled(const std::string& object);
     void declared_dead();
     void run_beats();
-    void stop_beats();
 
     Result<SessionState> look(SessionId other, Seen& seen);
     Result<SessionState> look_at_beat(SessionId other, Seen& seen, const std::string& state, const std::string& beat,
@@ -107,6 +109,7 @@ private:
     CondVar stop_;
     bool stopping_ GUARDED_BY(mutex_) = false;
     std::function<void(const std::string&)> wanted_ GUARDED_BY(mutex_);
+    std::function<void()> beaten_ GUARDED_BY(mutex_);
     static constexpr size_t kSeenMax = 16384;  // past it all are forgotten, and waited for anew
     std::map<SessionId, Seen> seen_ GUARDED_BY(mutex_);
     static constexpr size_t kAskedMax = 16384;

@@ -52,7 +52,7 @@ public:
         for (Pool pool : {Pool{0}, Pool{1}}) {
             IoBatch batch(*store, 64);
             (void)store->list(pool, [&](const std::string& name) {
-                batch.add(Mutation({pool, name}).remove(), ENOENT);
+                batch.add(Mutation({pool, name}).remove(), {ENOENT});
                 return Status();
             });
         }

@@ -1,5 +1,7 @@
 #include "fs/store/io_batch.h"
 
+#include <algorithm>
+
 namespace meshfs {
 
 IoBatch::~IoBatch() { (void)wait(); }
@@ -17,10 +19,11 @@ void IoBatch::end(const Status& status) {
     changed_.notify_all();
 }
 
-void IoBatch::add(Mutation mutation, int ok_code) {
+void IoBatch::add(Mutation mutation, std::vector<int> ok_codes) {
     begin();
-    store_.start(std::move(mutation), [this, ok_code](Status status) {
-        end(status.code() == ok_code ? Status() : status);
+    store_.start(std::move(mutation), [this, ok_codes = std::move(ok_codes)](Status status) {
+        bool is_fine = std::find(ok_codes.begin(), ok_codes.end(), status.code()) != ok_codes.end();
+        end(is_fine ? Status() : status);
     });
 }
 

@@ -16,8 +16,8 @@ public:
     IoBatch(const IoBatch&) = delete;
     IoBatch& operator=(const IoBatch&) = delete;
 
-    // ok_code: an errno that is no failure here (ENOENT for removals), or 0.
-    void add(Mutation mutation, int ok_code = 0);
+    // ok_codes: errnos that are no failure here (ENOENT for removals).
+    void add(Mutation mutation, std::vector<int> ok_codes = {});
     void add(Transfer transfer, Then<size_t> each = nullptr);
     Status wait();  // all have ended; the first error, if any
 

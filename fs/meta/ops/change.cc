@@ -140,4 +140,14 @@ Result<Inode> change(MetaCore& core, Ino ino, const ChangeInode& callback) {
     return fail(ESTALE);
 }
 
+Result<Inode> touch(MetaCore& core, const Dentry& dentry) {
+    auto touched = change(core, dentry.ino, [&](InodeChange& change) -> Status {
+        change.inode.ctime = core.now();
+        return {};
+    });
+    if (touched.code() == ESTALE || touched.code() == ENOENT)
+        return Inode{.ino = dentry.ino, .mode = dentry.type, .links = 0};
+    return touched;
+}
+
 }  // namespace meshfs::ops

@@ -17,47 +17,42 @@ public:
         for (int hop = 0; hop < kHopsMax; ++hop) {
             auto view = read_group(core_, group_object(at_.group),
                                    {.keys = {slot_key(at_.slot), unlinked_key(ino_)}});
-            if (view.code() == ENOENT) {
-                if (auto home = TRY(ask_away_record())) return *home;
+            if (!view.ok() && view.code() != ENOENT) return view.error();
+            if (view.ok() && view->key(unlinked_key(ino_)) != nullptr) return unlinked(view->object);
+            std::optional<SlotRecord> slot;
+            if (view.ok()) slot = TRY(view->record(decode_slot, slot_key(at_.slot)));
+            if (slot && slot->kind == SlotRecord::Kind::name) return by_name(*view, slot->name);
+            if (slot && slot->kind == SlotRecord::Kind::moved) {
+                at_.slot = slot->to;
                 continue;
             }
-            if (!view.ok()) return view.error();
-            if (view->key(unlinked_key(ino_)) != nullptr) return unlinked(view->object);
-            auto slot = TRY(view->record(decode_slot, slot_key(at_.slot)));
-            if (!slot) {
-                if (auto home = TRY(ask_away_record())) return *home;
-                continue;
+            if (slot && slot->kind == SlotRecord::Kind::linked) return linked();
+            // It left this group: the away record knows the last move, the slot the first.
+            if (!asked_) {
+                AwayRecord away = TRY(ask_away_record());
+                if (away.is_linked) return linked();
+                if (away.moves > 0) {
+                    at_ = {away.group, away.slot};
+                    continue;
+                }
             }
-            switch (slot->kind) {
-                case SlotRecord::Kind::name: return by_name(*view, slot->name);
-                case SlotRecord::Kind::moved: at_.slot = slot->to; break;
-                case SlotRecord::Kind::away: at_ = {slot->to_group, slot->to}; break;
-                case SlotRecord::Kind::linked: return linked();
-                case SlotRecord::Kind::unlinked:
-                    if (at_ == place_of(ino_) || asked_) return fail(ESTALE);  // and purged
-                    if (auto home = TRY(ask_away_record())) return *home;
-                    break;
-            }
+            if (!slot || slot->kind != SlotRecord::Kind::away) return fail(ESTALE);  // purged
+            at_ = {slot->to_group, slot->to};
         }
         return fail(ENOENT);
     }
 
 private:
-    // When the slot's group does not know, once a search: goes there, or has the home at once.
-    Result<std::optional<Home>> ask_away_record() {
-        if (asked_) return fail(ESTALE);
+    // Once a search; moves 0: there is none.
+    Result<AwayRecord> ask_away_record() {
         asked_ = true;
         Place born = place_of(ino_);
         ObjectName object = away_object(born.group, born.slot);
-        auto answer = core_.store.ask(std::move(Query(object).keys({slot_key(born.slot)})));
-        if (answer.code() == ENOENT) return fail(ESTALE);
-        if (!answer.ok()) return answer.error();
-        auto found = answer->keys.find(slot_key(born.slot));
-        if (found == answer->keys.end()) return fail(ESTALE);
-        AwayRecord away = TRY(decode_at(decode_away, object, found->first, found->second));
-        if (away.is_linked) return std::optional(linked());
-        at_ = {away.group, away.slot};
-        return std::optional<Home>();
+        std::string key = slot_key(born.slot);
+        auto answer = core_.store.ask(std::move(Query(object).keys({key})));
+        if (!answer.ok() && answer.code() != ENOENT) return answer.error();
+        if (!answer.ok() || !answer->keys.contains(key)) return AwayRecord{};
+        return decode_at(decode_away, object, key, answer->keys.at(key));
     }
 
     Result<Home> by_name(const GroupView& group, const std::string& name) {
@@ -78,8 +73,12 @@ private:
         return {.kind = Home::Kind::unlinked, .object = object, .key = unlinked_key(ino_)};
     }
 
-    Home linked() const {
-        return {.kind = Home::Kind::linked, .object = linked_object(ino_), .key = kInodeKey};
+    Result<Home> linked() {
+        ObjectName object = linked_object(ino_);
+        GroupView view = TRY(read_group(core_, object, {.keys = {unlinked_key(ino_)}}));
+        if (view.is_dead()) return fail(ESTALE);
+        if (view.key(unlinked_key(ino_)) != nullptr) return unlinked(object);
+        return Home{.kind = Home::Kind::linked, .object = object, .key = kInodeKey};
     }
 
     MetaCore& core_;

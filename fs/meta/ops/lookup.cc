@@ -17,10 +17,7 @@ Result<Inode> lookup_once(MetaCore& core, Ino directory, std::string_view name) 
             return std::move(dentry->inode);
         case Dentry::Kind::directory: {
             auto inode = TRY(read_directory(core, dentry->ino));
-            if (inode.links > 0) return inode;
-            // Removed, and its rmdir did not come to taking the name away.
-            if (core.check_may_change().ok()) TRY(drop_dead_directory(core, directory, name, dentry->ino));
-            return fail(ENOENT);
+            return inode.links > 0 ? Result(std::move(inode)) : fail(ESTALE);
         }
         case Dentry::Kind::linked: {
             auto linked = read_group(core, linked_object(dentry->ino), {.keys = {kInodeKey}});

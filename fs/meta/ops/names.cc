@@ -3,6 +3,29 @@
 #include <algorithm>
 
 namespace meshfs::ops {
+namespace {
+
+// What a name counts for in the sums of its group.
+Sum sum_of(const Dentry& dentry) {
+    bool is_file = dentry.kind == Dentry::Kind::file;
+    return {.names = 1, .subdirectories = dentry.kind == Dentry::Kind::directory ? 1 : 0,
+            .bytes = is_file ? static_cast<int64_t>(dentry.inode.map.bytes) : 0};
+}
+
+// n<name> goes; i<slot> and the anchor say what became of it.
+void take_name(NameEffects& effects, std::string_view name, const Dentry& dentry,
+               const std::optional<SlotRecord>& anchor, SlotRecord gone, Time now) {
+    effects.removed.push_back(name_key(name));
+    effects.set.emplace_back(slot_key(dentry.slot), encode(gone));
+    if (dentry.anchor != dentry.slot) {
+        if (anchor) gone.name = anchor->name;
+        effects.set.emplace_back(slot_key(dentry.anchor), encode(gone));
+    }
+    Sum sum = sum_of(dentry);
+    effects.delta += {.names = -sum.names, .subdirectories = -sum.subdirectories, .bytes = -sum.bytes, .mtime = now};
+}
+
+}  // namespace
 
 void NameEffects::add_to(GroupChange& change) const {
     for (const auto& [key, value] : set) change.set(key, value);
@@ -13,9 +36,9 @@ void NameEffects::add_to(GroupChange& change) const {
 void add_name(NameEffects& effects, std::string_view name, const Dentry& dentry, Time now) {
     effects.set.emplace_back(name_key(name), encode(dentry));
     effects.set.emplace_back(slot_key(dentry.slot), encode(SlotRecord{.name = std::string(name)}));
-    bool is_directory = dentry.kind == Dentry::Kind::directory;
-    int64_t bytes = dentry.kind == Dentry::Kind::file ? static_cast<int64_t>(dentry.inode.map.bytes) : 0;
-    effects.delta += {.names = 1, .subdirectories = is_directory ? 1 : 0, .bytes = bytes, .mtime = now};
+    Sum sum = sum_of(dentry);
+    sum.mtime = now;
+    effects.delta += sum;
 }
 
 SlotRecord gone_record(SlotRecord::Kind kind, std::string_view name, Time now) {
@@ -34,19 +57,34 @@ Result<std::optional<SlotRecord>> read_anchor(const GroupView& view, const Dentr
 
 Inode drop_file(NameEffects& effects, std::string_view name, const Dentry& dentry,
                 const std::optional<SlotRecord>& anchor, Time now) {
+    take_name(effects, name, dentry, anchor, gone_record(SlotRecord::Kind::unlinked, name, now), now);
     UnlinkedRecord unlinked{.kind = UnlinkedRecord::Kind::file, .inode = dentry.inode, .since = now};
     unlinked.inode.links = 0;
     unlinked.inode.ctime = now;
-    SlotRecord gone = gone_record(SlotRecord::Kind::unlinked, name, now);
-    effects.removed.push_back(name_key(name));
-    effects.set.emplace_back(slot_key(dentry.slot), encode(gone));
-    if (dentry.anchor != dentry.slot) {
-        if (anchor) gone.name = anchor->name;
-        effects.set.emplace_back(slot_key(dentry.anchor), encode(gone));
-    }
     effects.set.emplace_back(unlinked_key(dentry.ino), encode(unlinked));
-    effects.delta += {.names = -1, .bytes = -static_cast<int64_t>(dentry.inode.map.bytes), .mtime = now};
     return unlinked.inode;
+}
+
+void drop_link(NameEffects& effects, std::string_view name, const Dentry& dentry,
+               const std::optional<SlotRecord>& anchor, Time now) {
+    take_name(effects, name, dentry, anchor, gone_record(SlotRecord::Kind::linked, name, now), now);
+}
+
+void drop_directory(NameEffects& effects, std::string_view name, const Dentry& dentry,
+                    const std::optional<SlotRecord>& anchor, Time now) {
+    take_name(effects, name, dentry, anchor, gone_record(SlotRecord::Kind::unlinked, name, now), now);
+    UnlinkedRecord unlinked{.kind = UnlinkedRecord::Kind::directory, .since = now};
+    unlinked.inode.ino = dentry.ino;
+    unlinked.inode.mode = S_IFDIR;
+    effects.set.emplace_back(unlinked_key(dentry.ino), encode(unlinked));
+}
+
+void leave_name(NameEffects& effects, std::string_view name, const Dentry& dentry,
+                const std::optional<SlotRecord>& anchor, Place to, Time now) {
+    SlotRecord gone = gone_record(SlotRecord::Kind::away, name, now);
+    gone.to_group = to.group;
+    gone.to = to.slot;
+    take_name(effects, name, dentry, anchor, std::move(gone), now);
 }
 
 Dentry move_name(NameEffects& effects, const Dentry& dentry, const NameMove& move, Time now) {

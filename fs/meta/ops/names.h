@@ -28,6 +28,17 @@ Result<std::optional<SlotRecord>> read_anchor(const GroupView& view, const Dentr
 Inode drop_file(NameEffects& effects, std::string_view name, const Dentry& dentry,
                 const std::optional<SlotRecord>& anchor, Time now);
 
+// A name of an inode in h.<ino> goes, others are left; a name of a directory that is removed, whose groups wait under
+// u<ino> to be purged.
+void drop_link(NameEffects& effects, std::string_view name, const Dentry& dentry,
+               const std::optional<SlotRecord>& anchor, Time now);
+void drop_directory(NameEffects& effects, std::string_view name, const Dentry& dentry,
+                    const std::optional<SlotRecord>& anchor, Time now);
+
+// To another group, where add_name() puts it at `to`: i<slot> and the anchor lead there.
+void leave_name(NameEffects& effects, std::string_view name, const Dentry& dentry,
+                const std::optional<SlotRecord>& anchor, Place to, Time now);
+
 // To another name of the same group, in a new slot.  anchor: of read_anchor().
 // With `leaves_old` n<from> goes; else something else is put there.
 struct NameMove {

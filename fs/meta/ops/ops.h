@@ -17,21 +17,21 @@ Result<Unlinked> unlink(MetaCore& core, Ino directory, std::string_view name);
 Result<Renamed> rename(MetaCore& core, const RenameRequest& request);
 Result<Renamed> publish(MetaCore& core, Ino ino, Ino directory, std::string_view name, const PublishCondition& when);
 Result<Inode> change(MetaCore& core, Ino ino, const ChangeInode& change);
+// The ctime of an inode that lies beside its dentry, after the name changed: a crash in between leaves the old one.
+// Who is gone by then is answered with links 0.
+Result<Inode> touch(MetaCore& core, const Dentry& dentry);
 Result<ListPage> list(MetaCore& core, const ListRequest& request);
 Result<std::pair<Ino, std::string>> name_of(MetaCore& core, Ino ino);
 
 // --- several objects: X on all, one intent
 Result<Inode> link(MetaCore& core, Ino ino, Ino directory, std::string_view name);
 Result<Unlinked> rmdir(MetaCore& core, Ino directory, std::string_view name);
-// The name of a directory whose header is dead goes: the rest of an rmdir.
+// A name that leads to a dead header goes: a repair.
 Status drop_dead_directory(MetaCore& core, Ino directory, std::string_view name, Ino dead);
 // unlink() found that the inode is in h.<ino>.
 Result<Unlinked> unlink_linked(MetaCore& core, Ino directory, std::string_view name);
 // rename() found that one group does not do: two groups, a directory replaced or moved, a name in h.<ino> replaced.
 Result<Renamed> rename_across(MetaCore& core, const RenameRequest& request);
-// publish() found that the nameless inode is in another group than the name, or that a name in h.<ino> is replaced.
-Result<Renamed> publish_across(MetaCore& core, Ino ino, Ino directory, std::string_view name,
-                               const PublishCondition& when);
 // A group has given out its last slot, or has too many names: halves it.
 Status split(MetaCore& core, GroupId group);
 

@@ -161,14 +161,6 @@ TEST_F(MetaTest, ExchangeSwapsFiles) {
     EXPECT_EQ(must(meta().get(kRootIno)).names, 2u);
 }
 
-// Until leases exclude it, another mount could remove the directory while it moves.
-TEST_F(MetaTest, ADirectoryDoesNotMoveOnASharedStore) {
-    must(mkdir("d"));
-    EXPECT_ERRNO(meta().rename({.from_directory = kRootIno, .from_name = "d", .to_directory = kRootIno,
-                                .to_name = "e"}), EOPNOTSUPP);
-    must(meta().lookup(kRootIno, "d"));
-}
-
 TEST_F(MetaTest, ListingGoesOnAfterACookie) {
     for (char c = 'a'; c <= 'j'; ++c) must(create(std::string(1, c)));
     ListPage page = must(meta().list({.directory = kRootIno, .entries_max = 4, .with_inodes = true}));
@@ -281,19 +273,6 @@ TEST_F(MetaTest, RmdirRemovesAnEmptyDirectoryOnly) {
     EXPECT_ERRNO(meta().rmdir(kRootIno, "f"), ENOTDIR);
     EXPECT_ERRNO(meta().rmdir(kRootIno, "."), EINVAL);
     EXPECT_OK(mkdir("d"));
-}
-
-TEST_F(MetaTest, WhatACrashedRmdirLeavesIsFinishedOrUndone) {
-    Ino d = must(mkdir("d")).ino, e = must(mkdir("e")).ino;
-    auto set = [&](Ino ino, Lease lease) {
-        return raw_.apply(std::move(Mutation(group_object(place_of(ino).group)).set_xattr(kLeaseXattr, encode(lease))));
-    };
-    ASSERT_OK(set(d, {.kind = Lease::Kind::breaking, .epoch = 2}));
-    EXPECT_OK(create("f", d));  // frees it after a second
-    ASSERT_OK(set(e, {.kind = Lease::Kind::dead, .epoch = 3}));
-    EXPECT_ERRNO(meta().lookup(kRootIno, "e"), ENOENT);
-    EXPECT_EQ(names(), Names{"d"});
-    EXPECT_EQ(must(meta().get(kRootIno)).links, 3u);
 }
 
 TEST_F(MetaTest, ADamagedRecordHarmsItsNameOnly) {

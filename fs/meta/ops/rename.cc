@@ -68,9 +68,6 @@ private:
 
     Result<Dentry> move(GroupChange& change, NameEffects& effects, const Dentry& dentry, std::string_view from,
                         std::string_view to, Time now, bool leaves_old) {
-        // rmdir by another mount commits in the directory's own header, which one mutation here cannot guard: until
-        // leases do, a directory moves only where nobody else can remove it.
-        if (dentry.kind == Dentry::Kind::directory && !core_.store.is_exclusive()) return fail(EXDEV);
         NameMove m{.from = from, .to = to, .leaves_old = leaves_old};
         m.anchor = TRY(read_anchor(change.view(), dentry, wanted_));
         m.new_slot = TRY(change.new_slot());
@@ -84,20 +81,12 @@ private:
             core_.hints.forget(replaced_->inode.ino);
             core_.unlinked.push({group_object(group_), unlinked_key(replaced_->inode.ino)});
         }
-        if (moved_.kind != Dentry::Kind::file) renamed.moved = TRY(touch(moved_.ino));
+        if (moved_.kind != Dentry::Kind::file) renamed.moved = TRY(touch(core_, moved_));
         if (partner_) {
             core_.hints.put(partner_->ino, group_, r_.from_name);
-            if (partner_->kind != Dentry::Kind::file) TRY(touch(partner_->ino));
+            if (partner_->kind != Dentry::Kind::file) TRY(touch(core_, *partner_));
         }
         return renamed;
-    }
-
-    // The inode is elsewhere: its ctime follows by itself, and a crash in between leaves the old one.
-    Result<Inode> touch(Ino ino) {
-        return change(core_, ino, [&](InodeChange& change) -> Status {
-            change.inode.ctime = core_.now();
-            return {};
-        });
     }
 
     MetaCore& core_;

@@ -1,0 +1,165 @@
+#include "fs/meta/lease.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "fs/meta/core.h"
+#include "fs/meta/group.h"
+#include "fs/meta/intent.h"
+
+namespace meshfs {
+namespace {
+
+// volume.move first, then groups by number, then h.<ino>: hex without leading zeros sorts by length, then as text.
+bool comes_before(const ObjectName& a, const ObjectName& b) {
+    auto rank = [](const std::string& name) { return name.starts_with("g.") ? 1 : name.starts_with("h.") ? 2 : 0; };
+    return std::make_tuple(rank(a.name), a.name.size(), std::cref(a.name)) <
+           std::make_tuple(rank(b.name), b.name.size(), std::cref(b.name));
+}
+
+Mutation lease_change(const ObjectName& object, const Lease& from, const Lease& to) {
+    Mutation m(object);
+    m.xattr_is(kLeaseXattr, encode(from)).set_xattr(kLeaseXattr, encode(to));
+    return m;
+}
+
+bool may_have_raced(int code) { return code == ECANCELED || code == ETIMEDOUT || code == EAGAIN || code == ENOENT; }
+
+// X of our own that no operation holds is a lost answer's; it is adopted with a new epoch, so that nothing that was
+// sent before can undo it.
+Result<Lease> take_one(MetaCore& core, const ObjectName& object, std::optional<Lease> seen) {
+    for (int tries = 0;; ++tries) {
+        std::optional<Lease> now = tries == 0 ? seen : std::nullopt;
+        std::string value;
+        if (!now) {
+            auto view = read_group_now(core, object, {});
+            if (view.code() == ENOENT) return fail(ESTALE);
+            if (!view.ok()) return view.error();
+            now = view->lease;
+            value = view->lease_value;
+        }
+        if (now->kind == Lease::Kind::dead) return fail(ESTALE);
+        if (now->is_free() || now->is_exclusive_of(core.session_id())) {
+            Lease mine = exclusive_lease(core.session_id(), now->epoch + 1);
+            auto status = core.store.apply(lease_change(object, *now, mine));
+            if (status.ok()) return mine;
+            if (!may_have_raced(status.code())) return status.error();
+            if (tries > 2) core.clock.sleep_ns(kNsPerMs << std::min(tries - 3, 5));
+        } else {
+            TRY(wait_for_holder(core, object, *now, encode(*now), tries));
+        }
+    }
+}
+
+}  // namespace
+
+void Holders::enter(const std::string& object) {
+    MutexLock lock(mutex_);
+    while (!in_.insert(object).second) left_.wait(mutex_);
+}
+
+bool Holders::try_enter(const std::string& object) {
+    MutexLock lock(mutex_);
+    return in_.insert(object).second;
+}
+
+void Holders::leave(const std::string& object) {
+    MutexLock lock(mutex_);
+    in_.erase(object);
+    left_.notify_all();
+}
+
+bool Holders::wait_for(const std::string& object) {
+    MutexLock lock(mutex_);
+    bool was_in = false;
+    while (in_.contains(object)) was_in = true, left_.wait(mutex_);
+    return was_in;
+}
+
+void Recalled::push(const std::string& object) {
+    MutexLock lock(mutex_);
+    if (objects_.size() < kObjectsMax) objects_.insert(object);
+}
+
+std::set<std::string> Recalled::take() {
+    MutexLock lock(mutex_);
+    return std::exchange(objects_, {});
+}
+
+Result<Exclusive> Exclusive::take(MetaCore& core, std::vector<Wish> wishes) {
+    std::sort(wishes.begin(), wishes.end(), [](const Wish& a, const Wish& b) { return comes_before(a.object, b.object); });
+    Exclusive taken(core);
+    for (const Wish& wish : wishes) {
+        if (!taken.held_.empty() && taken.held_.back().object == wish.object) continue;
+        core.holders.enter(wish.object.name);
+        auto lease = take_one(core, wish.object, wish.seen);
+        if (!lease.ok()) {
+            core.holders.leave(wish.object.name);
+            return lease.error();
+        }
+        taken.held_.push_back({wish.object, *lease});
+    }
+    return taken;
+}
+
+Exclusive::Exclusive(Exclusive&& other) noexcept : core_(other.core_), held_(std::move(other.held_)) {
+    other.held_.clear();
+}
+
+Exclusive::~Exclusive() {
+    for (const Held& held : held_) {
+        // Not heard of, it stays ours and is let go by whoever needs it next.
+        (void)core_->store.apply(lease_change(held.object, held.lease, free_lease(held.lease.epoch + 1)));
+        core_->holders.leave(held.object.name);
+    }
+}
+
+Result<Lease> Exclusive::lease(const ObjectName& object) const {
+    for (const Held& held : held_)
+        if (held.object == object) return held.lease;
+    return fail(EINVAL, "object " + object.name + " is not held");
+}
+
+void Exclusive::passed_on(const ObjectName& object) {
+    for (auto held = held_.begin(); held != held_.end(); ++held) {
+        if (held->object != object) continue;
+        held_.erase(held);
+        core_->holders.leave(object.name);
+        return;
+    }
+}
+
+void let_go_of_leftover(MetaCore& core, const ObjectName& object) {
+    if (!core.holders.try_enter(object.name)) return;
+    auto view = read_group_now(core, object, {});
+    if (view.ok() && view->lease.is_exclusive_of(core.session_id()))
+        (void)core.store.apply(lease_change(object, view->lease, free_lease(view->lease.epoch + 1)));
+    core.holders.leave(object.name);
+}
+
+Status wait_for_holder(MetaCore& core, const ObjectName& object, const Lease& lease, const std::string& lease_value,
+                       int tries) {
+    if (lease.kind != Lease::Kind::exclusive)
+        return fail(EOPNOTSUPP, "object " + object.name + " has a lease of a later MeshFS");
+    if (lease.session == core.session_id()) {
+        if (!core.holders.wait_for(object.name)) let_go_of_leftover(core, object);
+        return {};
+    }
+    auto state = TRY(core.look_at(lease.session));
+    if (state == SessionState::alive) {
+        if (core.session) core.session->recall(lease.session, object);
+        core.clock.sleep_ns(kNsPerMs << std::min(tries, 6));
+        return {};
+    }
+    // Only now is the list of its intents final.  What none of them gives away is freed.
+    if (!core.may_finish()) return fail(EIO, "object " + object.name + " is held by a mount that is gone; a mount that "
+                                                                       "may write finishes what it began");
+    if (state == SessionState::dead) TRY(finish_intents(core, lease.session));
+    auto status = core.store.apply(std::move(Mutation(object)
+                                                 .xattr_is(kLeaseXattr, lease_value)
+                                                 .set_xattr(kLeaseXattr, encode(free_lease(lease.epoch + 1)))));
+    return status.ok() || may_have_raced(status.code()) ? Status() : status;
+}
+
+}  // namespace meshfs
