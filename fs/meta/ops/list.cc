@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "fs/base/log.h"
+#include "fs/meta/group.h"
 #include "fs/meta/ops/ops.h"
 
 namespace meshfs::ops {
@@ -49,6 +50,11 @@ public:
 private:
     void add(const GroupView& view, const std::string& key, const std::string& value) {
         DirectoryEntry entry{.name = std::string(name_of_key(key))};
+        if (!check_name(entry.name).ok() || entry.name == "." || entry.name == "..") {
+            // The kernel would refuse the whole listing for it.
+            log_error("a name that no file can have is not listed", {{"object", view.object.name}, {"key", printable(key)}});
+            return;
+        }
         auto dentry = decode_at(decode_dentry, view.object, key, value);
         if (!dentry.ok()) {
             log_error("a name cannot be listed", {{"why", dentry.error().detail()}});

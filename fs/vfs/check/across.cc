@@ -81,6 +81,15 @@ std::string path_of(Scene& scene, Ino ino) {
 
 Status check_volume_objects(Scene& scene, Report& report, const CheckOptions&) {
     Suspects told;
+    auto volume = scene.store.ask(std::move(Query(volume_object()).xattrs()));
+    if (!volume.ok() && volume.code() != ENOENT) return volume.error();
+    auto record = volume.ok() ? decode_volume(volume->xattrs[kVolumeXattr]) : Result<VolumeRecord>(fail(EIO, "there is none"));
+    if (!record.ok())
+        report.tell({.object = volume_object().name, .key = kVolumeXattr,
+                     .what = "cannot be read: " + record.error().detail() + "; nobody can mount", .repair = ""});
+    else if (record->state != VolumeRecord::State::ready)
+        report.tell({.object = volume_object().name, .key = kVolumeXattr, .what = "says that making the volume did not end",
+                     .repair = ""});
     auto move = scene.store.ask(std::move(Query(volume_move_object()).xattrs()));
     if (!move.ok() && move.code() != ENOENT) return move.error();
     std::string value = move.ok() ? move->xattrs[kLeaseXattr] : std::string();

@@ -7,6 +7,7 @@
 namespace meshfs::check {
 
 Status check_volume_objects(Scene& scene, Report& report, const CheckOptions& options);
+Status check_sessions(Scene& scene, Report& report, const CheckOptions& options);
 // Of the walk that was: h.<ino> of each, and then those who looked wrong by another walk.
 Status check_across(Scene& scene, Report& report, Walk& walk, const CheckOptions& options);
 // Objects that nothing names, from a listing of the pools.

@@ -9,6 +9,7 @@ Result<CheckCounts> check_volume(Meta& meta, const CheckOptions& options) {
     check::Report report(options);
     TRY(scene.is_given(kNobody));  // the counters can be read
     TRY(check_volume_objects(scene, report, options));
+    TRY(check_sessions(scene, report, options));
     check::Walk walk(scene, report, options);
     TRY(walk.run());
     TRY(check_across(scene, report, walk, options));

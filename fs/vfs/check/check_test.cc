@@ -288,6 +288,7 @@ TEST_F(CheckTest, ANameThatNoFileCanHaveIsTakenAway) {
     remove(group, name_key("file"));
     put(group, "a/b", file);
     set(group, slot_key(file.slot), encode(SlotRecord{.name = "a/b"}));
+    EXPECT_EQ(m().names("/d"), (std::vector<std::string>{".", "..", "big", "other", "sub"}));
     expect_found_and_repaired(group.name, "na/b", "is no name a file can have");
 }
 
@@ -314,6 +315,17 @@ TEST_F(CheckTest, WhatIsHeldByTheLivingIsLeftAlone) {
     ASSERT_EQ(found.size(), 1u) << join_lines(found);
     EXPECT_TRUE(found[0].starts_with("note")) << found[0];
     EXPECT_EQ(counts_.wrong, 0u);
+}
+
+TEST_F(CheckTest, ASessionThatCannotBeReadIsDeclaredDead) {
+    const SessionId session{99};
+    set(registry_object(registry_of(session)), registry_key(session), "junk");
+    must(raw_.apply(std::move(Mutation(session_object(session)).create().set_xattr(kStateXattr, "junk").set_xattr(kBeatXattr, "junk"))));
+    EXPECT_EQ(check().size(), 3u);
+    EXPECT_EQ(check({.repair = true}).size(), 3u);
+    auto xattrs = must(raw_.ask(std::move(Query(session_object(session)).xattrs()))).xattrs;
+    EXPECT_EQ(must(decode_state(xattrs[kStateXattr])).state, SessionState::dead);
+    expect_clean();
 }
 
 // Nothing is called wrong that another mount is only in the middle of.
