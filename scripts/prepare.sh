@@ -3,12 +3,12 @@
 
 packages_to_build=(
     meson ninja-build ccache pkg-config g++ libfuse3-dev fuse3 librados-dev libradospp-dev librocksdb-dev
-    libspdlog-dev libfmt-dev libgtest-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev
+    libspdlog-dev libfmt-dev libgtest-dev libtomlplusplus-dev libcli11-dev nlohmann-json3-dev go-md2man
 )
 packages_to_show=(fio git acl attr psmisc)
 packages_to_test=(
     ceph-mon ceph-mgr ceph-osd ceph-mds ceph-common ceph-fuse clang-14 libclang-rt-14-dev rsync sqlite3 shellcheck
-    jq stress-ng dbench iproute2 python3
+    jq stress-ng dbench iproute2 python3 curl bash-completion
 )
 
 begun_at=$(date +%s)

@@ -43,7 +43,7 @@ int run_abort(int argc, char** argv) {
     if (told.ok()) return 0;
     Status done = abort_in_kernel(*daemon);
     if (done.ok()) return 0;
-    complain("abort", done.error().text());
+    complain("abort", done.error());
     return kFailed;
 }
 

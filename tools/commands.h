@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "fs/base/result.h"
+
 namespace meshfs {
 
 int run_format(int argc, char** argv);
@@ -29,7 +31,8 @@ struct Command {
 };
 const std::vector<Command>& commands();  // main.cc
 
-// One line on stderr: "meshfs mount: ..."
+// One line on stderr: "meshfs mount: ...".  Of EINVAL the sentence says all, the errno adds nothing.
 void complain(const std::string& command, const std::string& sentence);
+void complain(const std::string& command, const Error& error);
 
 }  // namespace meshfs

@@ -6,6 +6,7 @@
 #include "plugins/loader.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/mount_options.h"
 
 namespace meshfs {
 namespace {
@@ -44,26 +45,31 @@ void print(const Config& config, bool as_json) {
 }  // namespace
 
 int run_config(int argc, char** argv) {
-    CLI::App app{"Reads a configuration as a mount would, and prints each setting with its origin."};
-    std::string path = "/etc/meshfs/meshfs.toml";
+    CLI::App app{"Tells what may be set, and whether a configuration is good."};
+    std::string path = kConfigPath;
     bool as_json = false;
-    auto* check = app.add_subcommand("check", "judges the file and the plugins it names");
+    auto* check = app.add_subcommand("check", "reads FILE as a mount would, with the plugins it names, and prints each setting with its origin");
     check->add_option("FILE", path, "/etc/meshfs/meshfs.toml unless given");
     check->add_flag("--json", as_json, "for programs");
+    auto* options = app.add_subcommand("options", "lists the options of mount, one a line; \"=\": it takes a value");
     app.require_subcommand(1);
     app.footer("example: meshfs config check ./meshfs.toml\nexit: 0 good, 1 a mistake, 2 usage");
     if (auto status = read_arguments(app, "config", argc, argv, kUsage)) return *status;
 
+    if (options->parsed()) {
+        for (const auto& name : mount_option_names()) std::printf("%s\n", name.c_str());
+        return 0;
+    }
     auto config = Config::read(path);
     if (config.ok()) {
         if (Status plugins = check_plugins(*config); !plugins.ok()) {
-            complain("config", plugins.error().detail());
+            complain("config", plugins.error());
             return kFailed;
         }
         print(*config, as_json);
         return 0;
     }
-    complain("config", config.code() == EINVAL ? config.error().detail() : config.error().text());
+    complain("config", config.error());
     return kFailed;
 }
 

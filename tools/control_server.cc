@@ -70,9 +70,13 @@ Result<nlohmann::json> ControlServer::answer(const std::string& line, Connection
                                     (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
     }
     log_debug("asked", {{"command", request.command}, {"pid", peer.pid}});
-    return handler->second(request.arguments, [&](const Progress& progress) {
-        return connection.send(line_of(progress), soon());
-    });
+    try {
+        return handler->second(request.arguments, [&](const Progress& progress) {
+            return connection.send(line_of(progress), soon());
+        });
+    } catch (const nlohmann::json::exception& wrong) {  // an argument of another kind than the handler reads
+        return fail(EINVAL, request.command + ": " + wrong.what());
+    }
 }
 
 }  // namespace meshfs

@@ -72,8 +72,7 @@ int run_format(int argc, char** argv) {
 
     Status done = format(arguments);
     if (!done.ok()) {
-        const std::string& detail = done.error().detail();
-        complain("format", done.code() == EINVAL && !detail.empty() ? detail : done.error().text());
+        complain("format", done.error());
         return done.code() == EINVAL ? kUsage : kFailed;
     }
     if (!arguments.quiet)

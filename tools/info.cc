@@ -73,8 +73,7 @@ int run_info(int argc, char** argv) {
 
     auto found = describe(source, option_lists);
     if (!found.ok()) {
-        const Error& error = found.error();
-        complain("info", error.code() == EINVAL && !error.detail().empty() ? error.detail() : error.text());
+        complain("info", found.error());
         return kFailed;
     }
     if (as_json) std::printf("%s\n", text_of(*found).c_str());

@@ -1,6 +1,7 @@
 // meshfs <command>; also mount.fuse.meshfs and umount.fuse.meshfs, by the name it is called with.
 #include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "fs/base/nearest.h"
@@ -27,6 +28,10 @@ const std::vector<Command>& commands() {
 
 void complain(const std::string& command, const std::string& sentence) {
     std::fprintf(stderr, "meshfs %s: %s\n", command.c_str(), sentence.c_str());
+}
+
+void complain(const std::string& command, const Error& error) {
+    complain(command, error.code() == EINVAL && !error.detail().empty() ? error.detail() : error.text());
 }
 
 namespace {
@@ -75,4 +80,11 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace meshfs
 
-int main(int argc, char** argv) { return meshfs::run(argc, argv); }
+int main(int argc, char** argv) {
+    try {
+        return meshfs::run(argc, argv);
+    } catch (const nlohmann::json::exception& wrong) {  // of what a daemon has told
+        meshfs::complain(argv[1], std::string("the mount's answer is not understood: is it of another version? ") + wrong.what());
+        return 1;
+    }
+}

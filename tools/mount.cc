@@ -27,8 +27,7 @@ struct MountArguments {
 };
 
 int fail_mount(const Error& error, int status) {
-    bool says_all = !error.detail().empty() && status == kUsage;
-    complain("mount", says_all ? error.detail() : error.text());
+    complain("mount", error);
     return status;
 }
 

@@ -36,8 +36,8 @@ Status set_duration(const std::string& text, const std::function<void(int64_t)>&
     return {};
 }
 
-// What an option needs: a value, none, or either.
-enum class Value : uint8_t { none, needed };
+// Whether an option takes a value; never: it is known, and refused with the reason.
+enum class Value : uint8_t { none, needed, never };
 using Apply = std::function<Status(MountOptions&, const std::string& value)>;
 enum class Remount : uint8_t { refused, accepted, changes };
 struct Rule {
@@ -188,12 +188,12 @@ void add_kernel_and_dropped_rules(std::map<std::string, Rule>& r) {
     // The last three mount(8) reads from /proc/self/mountinfo, to hand them back with remount.
     for (const char* name : {"comment", "user_id", "group_id", "max_read"})
         r[name] = {Value::needed, drop(), Remount::accepted};
-    r["writeback_cache"] = {Value::none, refuse("the kernel would own size and mtime; MeshFS writes back itself "
+    r["writeback_cache"] = {Value::never, refuse("the kernel would own size and mtime; MeshFS writes back itself "
                                                 "(see dirty= and commit=)")};
     r["remount"] = {Value::none, drop(), Remount::accepted};
-    r["cache_dir"] = r["cache_size"] = {Value::needed, refuse("this version caches in memory only (see cache=)")};
-    r["intr_after"] = {Value::needed, refuse("not supported; `meshfs abort DIR` frees callers of a silent store")};
-    r["clone_fd"] = {Value::none, refuse("libfuse 3.14 has it for its own loop only")};
+    r["cache_dir"] = r["cache_size"] = {Value::never, refuse("this version caches in memory only (see cache=)")};
+    r["intr_after"] = {Value::never, refuse("not supported; `meshfs abort DIR` frees callers of a silent store")};
+    r["clone_fd"] = {Value::never, refuse("libfuse 3.14 has it for its own loop only")};
     r["io_uring"] = {Value::needed, [](MountOptions&, const std::string& v) -> Status {
         if (v == "off" || v == "auto") return {};
         if (v == "on") return fail(EINVAL, "this build has no FUSE over io_uring; leave it off");
@@ -319,6 +319,13 @@ Result<MountOptions> parse_mount_options(const Source& source, const std::vector
     parsed.store.soft_timeout_seconds = parsed.soft ? parsed.timeo_seconds : 0;
     if (!parsed.subdir.starts_with("/")) return fail(EINVAL, "mount option subdir: must be absolute: subdir=/...");
     return parsed;
+}
+
+std::vector<std::string> mount_option_names() {
+    std::vector<std::string> names;
+    for (const auto& [name, rule] : all_rules())
+        if (rule.value != Value::never) names.push_back(name + (rule.value == Value::needed ? "=" : ""));
+    return names;
 }
 
 Result<MountOptions> parse_remount(const MountOptions& now, const std::vector<std::string>& options) {

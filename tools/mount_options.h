@@ -39,6 +39,9 @@ struct MountOptions {
 // "a=1,b" of -o, given once or more: split at commas outside of "..." and not after a backslash.
 std::vector<std::string> split_options(const std::vector<std::string>& lists);
 
+// "acl", "cache=": all that may follow -o; "=": it takes a value.  Those that are always refused are left out.
+std::vector<std::string> mount_option_names();
+
 // source: as written.  The file's settings and plugins hold if its [volume] source is this one, or not set.
 // sloppy (-s): an unknown option is a warning.  EINVAL, ENOENT: a sentence that names the option.
 Result<MountOptions> parse_mount_options(const Source& source, const std::vector<std::string>& options, bool sloppy);

@@ -33,7 +33,7 @@ int list_plugins(bool as_json) {
 int help_plugin(const std::string& name) {
     auto loaded = load_plugin(name);
     if (!loaded.ok()) {
-        complain("plugin", loaded.error().text());
+        complain("plugin", loaded.error());
         return kFailed;
     }
     const meshfs_plugin& p = loaded->plugin;

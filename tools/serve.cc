@@ -56,9 +56,9 @@ int run_serve(int argc, char** argv) {
     if (auto status = read_arguments(app, "serve", argc, argv, kUsage)) return *status;
 
     auto source = parse_source(text);
-    if (!source.ok()) return complain("serve", source.error().detail()), kUsage;
+    if (!source.ok()) return complain("serve", source.error()), kUsage;
     auto options = parse_mount_options(*source, split_options(option_lists), false);
-    if (!options.ok()) return complain("serve", options.error().detail()), kUsage;
+    if (!options.ok()) return complain("serve", options.error()), kUsage;
     log_to(options->log_target == "syslog" ? "stderr" : options->log_target);
     LogLevel level = LogLevel::info;
     parse_log_level(options->log_level, level);
@@ -67,7 +67,7 @@ int run_serve(int argc, char** argv) {
     hold_signals();
     Status done = with_volume(*source, *options, [&](OpenVolume& volume) { return serve(*source, volume); });
     if (done.ok()) return 0;
-    complain("serve", done.error().text());
+    complain("serve", done.error());
     return kFailed;
 }
 

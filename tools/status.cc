@@ -129,8 +129,7 @@ void print(const json& told) {
 int show(const StatusArguments& arguments) {
     auto told = look(arguments);
     if (!told.ok()) {
-        const Error& error = told.error();
-        complain("status", error.code() == EINVAL && !error.detail().empty() ? error.detail() : error.text());
+        complain("status", told.error());
         return kFailed;
     }
     if (arguments.as_json) {

@@ -88,10 +88,10 @@ int run_umount(int argc, char** argv) {
     }
     if (arguments.fake) return 0;
     if (!arguments.lazy && !arguments.force)
-        if (Status flushed = flush(*daemon); !flushed.ok()) return complain("umount", flushed.error().text()), kFailed;
+        if (Status flushed = flush(*daemon); !flushed.ok()) return complain("umount", flushed.error()), kFailed;
     int process = open_process(*daemon);
     Status gone = take_away(arguments, *daemon);
-    if (!gone.ok()) return complain("umount", gone.error().text()), kFailed;
+    if (!gone.ok()) return complain("umount", gone.error()), kFailed;
     if (arguments.lazy) return 0;
     wait_for_end(process);
     return 0;

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
+#include <cstdio>
+#include <memory>
 #include <sstream>
 
 #define TOML_HEADER_ONLY 1
@@ -119,10 +119,11 @@ Config::Config() {
 }
 
 Result<Config> Config::read(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    if (!file) return fail(errno != 0 ? errno : ENOENT, "cannot read configuration " + path);
-    std::string text((std::istreambuf_iterator<char>(file)), {});
-    if (file.bad()) return fail(EIO, "cannot read configuration " + path);
+    // Not a stream: its iterators throw when a read fails, as that of a directory does.
+    std::unique_ptr<FILE, decltype(&std::fclose)> file(std::fopen(path.c_str(), "re"), &std::fclose);
+    std::string text(kFileMax + 1, '\0');
+    if (file) text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+    if (!file || std::ferror(file.get())) return fail(errno, "cannot read configuration " + path);
     return parse(text, path);
 }
 

@@ -1,5 +1,6 @@
 #include "fs/base/result.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "fs/base/buffer.h"
@@ -11,9 +12,13 @@ const char* errno_name(int code) {
     return name != nullptr ? name : "E?";
 }
 
+// A remedy, which follows "; " in a detail, stays at the end:
+// "cannot use /mnt as mount point: No such file or directory (ENOENT); make it: mkdir -p /mnt"
 std::string Error::text() const {
     std::string what = std::string(strerror(code_)) + " (" + errno_name(code_) + ")";
-    return detail_.empty() ? what : detail_ + ": " + what;
+    if (detail_.empty()) return what;
+    size_t remedy = std::min(detail_.find("; "), detail_.size());
+    return detail_.substr(0, remedy) + ": " + what + detail_.substr(remedy);
 }
 
 size_t size_of(const Buffers& pieces) {

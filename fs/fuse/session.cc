@@ -99,7 +99,8 @@ FuseSession::FuseSession(Vfs& vfs, FuseSettings settings)
 FuseSession::~FuseSession() {
     if (!fuse_) return;
     stop();
-    if (!device_.empty() && mount_point_at(settings_.directory)) unmount(true);
+    if (device_.empty()) fuse_session_unmount(fuse_);  // run() was never called
+    else if (mount_point_at(settings_.directory)) unmount(true);
     fuse_session_destroy(fuse_);
 }
 

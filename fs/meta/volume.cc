@@ -77,6 +77,19 @@ Status make_objects(Store& store, const FormatOptions& options, Time now, uint64
     return batch.wait();
 }
 
+// "there is a volume, made 2026-11-26 10:34 UTC (5ee1...), in a store of about 1200 objects"
+std::string describe_doomed(Store& store, const VolumeRecord& record) {
+    char day[32];
+    time_t seconds = record.created.seconds;
+    tm utc{};
+    gmtime_r(&seconds, &utc);
+    std::strftime(day, sizeof day, "%F %H:%M UTC", &utc);
+    std::string text = "there is a volume, made " + std::string(day) + " (" + record.uuid + ")";
+    auto capacity = store.capacity(kMetaPool);
+    if (capacity.ok()) text += ", in a store of about " + std::to_string(capacity->objects) + " objects";
+    return text;
+}
+
 }  // namespace
 
 Status format_volume(Store& store, Clock& clock, const FormatOptions& options) {
@@ -91,7 +104,7 @@ Status format_volume(Store& store, Clock& clock, const FormatOptions& options) {
             return fail(EPROTONOSUPPORT, "there is a volume of a newer MeshFS (format " +
                                              std::to_string(old.record.format_version) + ")");
         if (old.record.state == VolumeRecord::State::ready && !options.force)
-            return fail(EEXIST, "there is a volume (" + old.record.uuid + "); --force destroys it");
+            return fail(EEXIST, describe_doomed(store, old.record) + "; --force destroys it and all its files");
         if (options.force) TRY(check_nobody_beats(store, clock, static_cast<int>(old.record.lease_seconds)));
     } else if (found.code() != ENOENT) {
         if (found.code() != EIO || !options.force) return found.error();
