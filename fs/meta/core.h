@@ -1,6 +1,7 @@
 // What the operations of one mount share.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -43,6 +44,9 @@ public:
     std::unique_ptr<Numbers> numbers;
     std::unique_ptr<Session> session;
 
+    uint32_t slots_at_once() const {
+        return static_cast<uint32_t>(std::clamp<size_t>(options.split_names / 8, 1, SlotReserve::kAtOnceMax));
+    }
     SessionId session_id() const { return numbers ? numbers->session() : kNobody; }
     // Returns when nobody has that object, or it is dead or gone: recalls a living holder, finishes what a dead one
     // began, waits for an operation of this mount.

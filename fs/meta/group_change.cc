@@ -3,6 +3,7 @@
 
 #include "fs/base/log.h"
 #include "fs/meta/group.h"
+#include "fs/meta/split.h"
 
 namespace meshfs {
 namespace {
@@ -27,7 +28,7 @@ Result<Slot> GroupChange::new_slot() {
         }
         uint32_t first = std::max(raw(view_.about.next_slot),
                                   view_.group() == kRootGroup ? kFirstSlotOfRoot : kFirstSlot);
-        uint32_t end = std::min(first + SlotReserve::kAtOnce, kSlotMax + 1);
+        uint32_t end = std::min(first + core_.slots_at_once(), kSlotMax + 1);
         for (uint32_t slot = end; slot > first; --slot) reserved_.push_back(Slot{slot - 1});  // used from the back
         has_reserved_ = true;
     }
@@ -46,12 +47,15 @@ public:
         let_go_of_lane();
     }
 
-    Status run() {
+    // grown: the group, if slots were reserved in it.
+    Status run(std::optional<ObjectName>& grown) {
         TRY(core_.check_may_change());
         for (int tries = 0; tries < kTriesMax; ++tries) {
             if (tries > 2) core_.clock.sleep_ns(pause_ns(tries));
             Outcome outcome = TRY(one_try());
-            if (outcome == Outcome::done) return {};
+            if (outcome != Outcome::done) continue;
+            if (has_grown_) grown = object_;
+            return {};
         }
         return fail(EBUSY, "object " + object_.name + " changed under every one of 10,000 tries");
     }
@@ -106,6 +110,7 @@ private:
         if (status.code() == ETIMEDOUT) status = settle(view);
         if (status.ok()) {
             if (change.has_delta_) core_.sums.forget(view.about.directory);
+            has_grown_ = change.has_reserved_;
             core_.slots.give(slots_group_, std::move(change.reserved_));
             core_.slots.give(slots_group_, std::move(change.spare_));
             return Outcome::done;
@@ -132,7 +137,7 @@ private:
             About about = view.about;
             uint32_t first = std::max(raw(about.next_slot),
                                       about.group == kRootGroup ? kFirstSlotOfRoot : kFirstSlot);
-            about.next_slot = Slot{std::min(first + SlotReserve::kAtOnce, kSlotMax + 1)};
+            about.next_slot = Slot{std::min(first + core_.slots_at_once(), kSlotMax + 1)};
             m.set_xattr(kAboutXattr, encode(about));
         }
         if (change.has_delta_) {
@@ -247,11 +252,15 @@ private:
     uint64_t number_ = 0;  // of the last try in this lane, 0: none
     std::vector<Slot> spare_;
     GroupId slots_group_{};
+    bool has_grown_ = false;
 };
 
 Status change_group(MetaCore& core, const ChangeTarget& target, const Wanted& wanted, const BuildChange& build) {
     if (!target.object && raw(place_of(target.directory).slot) != 0) return fail(ENOTDIR);
-    return ChangeLoop(core, target, wanted, build).run();
+    std::optional<ObjectName> grown;
+    TRY(ChangeLoop(core, target, wanted, build).run(grown));
+    if (grown) split_if_large(core, *grown);
+    return {};
 }
 
 }  // namespace meshfs

@@ -91,7 +91,8 @@ private:
 // them (bounds, death) only leaves holes.
 class SlotReserve {
 public:
-    static constexpr uint32_t kAtOnce = 64;
+    // In one mutation; few where groups are small, since a group's names are counted once a reservation.
+    static constexpr uint32_t kAtOnceMax = 64;
     std::optional<Slot> take(GroupId group);
     void give(GroupId group, std::vector<Slot> slots);
 

@@ -1,5 +1,7 @@
 #include "fs/meta/joint_change.h"
 
+#include "fs/meta/split.h"
+
 namespace meshfs {
 
 Result<JointChange> JointChange::begin(MetaCore& core, std::vector<Exclusive::Wish> objects) {
@@ -31,6 +33,7 @@ Result<Slot> JointChange::new_slot(const GroupView& group) {
     uint32_t slot = raw(draft.about->next_slot);
     if (slot > kSlotMax) return fail(ENOSPC, "no slot is left in object " + group.object.name);
     draft.about->next_slot = Slot{slot + 1};
+    if (slot % core_->slots_at_once() == 0) grown_.push_back(group.object);
     return Slot{slot};
 }
 
@@ -38,28 +41,38 @@ void JointChange::set_about(const GroupView& group, About about) { draft_of(grou
 
 void JointChange::kill(const GroupView& object) { draft_of(object).next = Lease::Kind::dead; }
 
-Status JointChange::move_away(Ino ino, std::optional<Place> to) {
-    Place born = place_of(ino);
-    IntentStep step{.kind = IntentStep::Kind::away, .object = away_object(born.group, born.slot)};
-    std::string key = slot_key(born.slot);
-    AwayRecord away{.is_linked = !to, .group = to ? to->group : GroupId{}, .slot = to ? to->slot : Slot{}, .moves = 1};
-    std::optional<std::string> before;
-    auto answer = core_->store.ask(std::move(Query(step.object).keys({key})));
-    if (!answer.ok() && answer.code() != ENOENT) return answer.error();
-    if (answer.ok() && answer->keys.contains(key)) {
-        before = answer->keys.at(key);
-        away.moves = TRY(decode_at(decode_away, step.object, key, *before)).moves + 1;
-    }
-    step.read.emplace_back(key, std::move(before));
-    step.set.emplace_back(std::move(key), encode(away));
-    others_.push_back(std::move(step));
-    return {};
+void JointChange::make(const ObjectName& object, std::vector<Key> records) {
+    others_.push_back({.kind = IntentStep::Kind::make, .object = object, .next = free_lease(1), .set = std::move(records)});
 }
 
-void JointChange::make(const ObjectName& object, std::vector<Key> records, std::optional<About> about) {
-    IntentStep step{.kind = IntentStep::Kind::make, .object = object, .next = free_lease(1), .set = std::move(records)};
-    if (about) step.about = encode(*about);
-    others_.push_back(std::move(step));
+void JointChange::free_new_group(const ObjectName& object, const Lease& lease) {
+    others_.push_back({.object = object, .held = lease, .next = free_lease(lease.epoch + 1)});
+}
+
+// One step an object: its records as they are, raised by a move.
+Status JointChange::add_away_steps() {
+    std::map<std::string, std::vector<std::pair<Slot, std::optional<Place>>>> moves;
+    for (const auto& [born, to] : away_) moves[away_object(born.group, born.slot).name].emplace_back(born.slot, to);
+    for (const auto& [name, slots] : moves) {
+        IntentStep step{.kind = IntentStep::Kind::away, .object = {kMetaPool, name}};
+        std::vector<std::string> keys;
+        for (const auto& [slot, to] : slots) keys.push_back(slot_key(slot));
+        auto answer = core_->store.ask(std::move(Query(step.object).keys(keys)));
+        if (!answer.ok() && answer.code() != ENOENT) return answer.error();
+        for (const auto& [slot, to] : slots) {
+            AwayRecord away{.is_linked = !to, .group = to ? to->group : GroupId{}, .slot = to ? to->slot : Slot{}, .moves = 1};
+            std::string key = slot_key(slot);
+            std::optional<std::string> before;
+            if (answer.ok() && answer->keys.contains(key)) {
+                before = answer->keys.at(key);
+                away.moves = TRY(decode_at(decode_away, step.object, key, *before)).moves + 1;
+            }
+            step.read.emplace_back(key, std::move(before));
+            step.set.emplace_back(std::move(key), encode(away));
+        }
+        others_.push_back(std::move(step));
+    }
+    return {};
 }
 
 Result<IntentStep> JointChange::step_of(const Draft& draft) {
@@ -84,12 +97,15 @@ Result<IntentStep> JointChange::step_of(const Draft& draft) {
 }
 
 Status JointChange::commit() {
+    TRY(add_away_steps());
     Intent intent = std::move(others_);
     for (const auto& [object, draft] : drafts_) {
         intent.push_back(TRY(step_of(draft)));
         if (draft.effects.delta != Sum{}) core_->sums.forget(draft.view.about.directory);
     }
-    return commit_intent(*core_, std::move(held_), std::move(intent));
+    TRY(commit_intent(*core_, std::move(held_), std::move(intent)));
+    for (const ObjectName& group : grown_) split_if_large(*core_, group);
+    return {};
 }
 
 }  // namespace meshfs

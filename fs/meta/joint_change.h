@@ -33,10 +33,11 @@ public:
     // The object is dead once the change is in; nothing is in it.
     void kill(const GroupView& object);
     // The dentry of a file leaves the group of its number's first name, or moves again; none: it is in h.<ino>.
-    // Reads the record that is there.
-    Status move_away(Ino ino, std::optional<Place> to);
+    void move_away(Ino ino, std::optional<Place> to) { away_.emplace_back(place_of(ino), to); }
     // A new object, free.
-    void make(const ObjectName& object, std::vector<Key> records, std::optional<About> about = {});
+    void make(const ObjectName& object, std::vector<Key> records);
+    // A group that was made whole under X, its number known to nobody, is free once the change is in.
+    void free_new_group(const ObjectName& object, const Lease& lease);
 
     // All of it, or nothing.  Objects not changed are let go.  Errors: commit_intent()'s.
     Status commit();
@@ -51,10 +52,13 @@ private:
     };
     Draft& draft_of(const GroupView& group);
     Result<IntentStep> step_of(const Draft& draft);
+    Status add_away_steps();
 
     MetaCore* core_;
     Exclusive held_;
     std::map<std::string, Draft> drafts_;  // by object name
+    std::vector<ObjectName> grown_;        // groups whose count of slots says: time to count the names
+    std::vector<std::pair<Place, std::optional<Place>>> away_;  // where numbers were born, and where they are
     Intent others_;                        // objects made, away records
 };
 

@@ -40,7 +40,8 @@ Client::~Client() {
 Status Client::mount() {
     for (int tries = 0;; ++tries) {
         auto meta = Meta::open(*store_, Clock::system(),
-                               {.host = "client" + std::to_string(number_), .background = false});
+                               {.host = "client" + std::to_string(number_), .background = false,
+                                .split_names = shared_.split_names});
         if (meta.ok()) {
             meta_ = std::move(meta).value();
             return {};

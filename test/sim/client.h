@@ -17,6 +17,7 @@ struct Shared {
     Scheduler& scheduler;
     std::shared_ptr<MemoryCluster> cluster;
     std::vector<Operation> history;
+    size_t split_names = 10'000;  // as all mounts of the run have it
     uint64_t moment = 0;  // counts questions and answers
     // Numbers anybody was told; operations go to these.
     std::vector<Ino> directories{kRootIno};

@@ -89,6 +89,7 @@ private:
     void run_clients() {
         Random& random = scheduler_.random();
         const SimFaults faults = draw_faults(random);
+        if (random.chance(0.4)) shared_.split_names = 2;  // splits in the middle of everything
         const size_t count = random.between(2, 3);
         for (uint32_t number = 1; number <= count; ++number) {
             clients_.push_back(std::make_unique<Client>(shared_, number, faults));

@@ -195,6 +195,12 @@ Result<Inode> directory_inode(MetaCore& core, const GroupView& header) {
     return inode;
 }
 
+Result<uint64_t> count_names(MetaCore& core, const ObjectName& group) {
+    auto view = TRY(read_group_now(core, group, {.ranges = {{"", kSumKey, kRangeEntriesMax, 1u << 20}}}));
+    Sum sum = TRY(sum_of_group(core, view, view.answer.ranges.at(0)));
+    return static_cast<uint64_t>(std::max<int64_t>(sum.names, 0));
+}
+
 Result<Inode> read_directory(MetaCore& core, Ino directory) {
     return directory_inode(core, TRY(read_header(core, directory, wanted_for_directory())));
 }

@@ -42,7 +42,7 @@ Result<Inode> make_linked(JointChange& change, const GroupView& group, std::stri
     record.inode.links = 2;
     record.inode.ctime = now;
     change.make(linked_object(dentry.ino), {{kInodeKey, encode(record)}});
-    TRY(change.move_away(dentry.ino, std::nullopt));
+    change.move_away(dentry.ino, std::nullopt);
     NameEffects& effects = change.at(group);
     effects.delta += {.bytes = -static_cast<int64_t>(record.inode.map.bytes)};
     dentry.kind = Dentry::Kind::linked;

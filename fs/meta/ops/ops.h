@@ -32,7 +32,5 @@ Status drop_dead_directory(MetaCore& core, Ino directory, std::string_view name,
 Result<Unlinked> unlink_linked(MetaCore& core, Ino directory, std::string_view name);
 // rename() found that one group does not do: two groups, a directory replaced or moved, a name in h.<ino> replaced.
 Result<Renamed> rename_across(MetaCore& core, const RenameRequest& request);
-// A group has given out its last slot, or has too many names: halves it.
-Status split(MetaCore& core, GroupId group);
 
 }  // namespace meshfs::ops

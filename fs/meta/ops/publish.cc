@@ -81,7 +81,7 @@ public:
         leaving.removed.push_back(u_key);
         SlotRecord away{.kind = SlotRecord::Kind::away, .to = place.slot, .to_group = place.group, .gone_at = now.seconds};
         leaving.set.emplace_back(slot_key(place_of(ino_).slot), encode(away));
-        TRY(change.move_away(ino_, place));
+        change.move_away(ino_, place);
         add_name(change.at(target), name_, dentry, now);
         TRY(change.commit());
         if (renamed.replaced && renamed.replaced->inode.links == 0) core_.unlinked.push(purge);

@@ -172,7 +172,7 @@ private:
         moved.slot = moved.anchor = slot;
         if (moved.kind == Dentry::Kind::file) {
             moved.inode.ctime = now_;
-            TRY(change_->move_away(moved.ino, Place{to.group.group(), slot}));
+            change_->move_away(moved.ino, Place{to.group.group(), slot});
         }
         if (moved.kind == Dentry::Kind::directory) TRY(move_header(from, {to.directory, {to.group.group(), slot}}));
         add_name(change_->at(to.group), to.name, moved, now_);
