@@ -321,11 +321,86 @@ TEST_F(CheckTest, ASessionThatCannotBeReadIsDeclaredDead) {
     const SessionId session{99};
     set(registry_object(registry_of(session)), registry_key(session), "junk");
     must(raw_.apply(std::move(Mutation(session_object(session)).create().set_xattr(kStateXattr, "junk").set_xattr(kBeatXattr, "junk"))));
-    EXPECT_EQ(check().size(), 3u);
-    EXPECT_EQ(check({.repair = true}).size(), 3u);
+    set(session_object(session), "x" + key_u64(1) + key_u32(0), "junk");
+    EXPECT_EQ(check().size(), 4u);
+    EXPECT_EQ(check({.repair = true}).size(), 4u);
     auto xattrs = must(raw_.ask(std::move(Query(session_object(session)).xattrs()))).xattrs;
     EXPECT_EQ(must(decode_state(xattrs[kStateXattr])).state, SessionState::dead);
     expect_clean();
+}
+
+// --- files with several names, directories of several groups
+
+TEST_F(CheckTest, AFileWithSeveralNamesCountsThem) {
+    must(m().vfs->link(m().root, m().ino("/d/file"), kRootIno, "second"));
+    expect_clean();
+    ObjectName object = linked_object(m().ino("/second"));
+    InodeRecord record = must(decode_inode(key_of(object, kInodeKey)));
+    record.inode.links = 5;
+    set(object, kInodeKey, encode(record));
+    expect_found_and_repaired(object.name, kInodeKey, "counts 5 links and has 2 names");
+    EXPECT_EQ(must(m().stat("/second")).inode.links, 2u);
+    must(raw_.apply(std::move(Mutation(object).remove())));
+    auto found = check();
+    ASSERT_EQ(found.size(), 1u) << join_lines(found);
+    EXPECT_NE(found[0].find("is missing, and names lead to it"), std::string::npos) << found[0];
+}
+
+TEST_F(CheckTest, ANumberIsFoundAfterItMovedAway) {
+    must(m().rename("/d/file", "/moved"));
+    expect_clean();
+    Place born = place_of(m().ino("/moved"));
+    // Both ways there are cut: the record that knows the last move, and the slot that knows the first.
+    remove(away_object(born.group, born.slot), slot_key(born.slot));
+    remove(group_object(born.group), slot_key(born.slot));
+    expect_found_and_repaired(group_of("/").name, "nmoved", "which leads to nothing");
+    EXPECT_OK(m().vfs->getattr(m().root, m().ino("/moved"), 0));
+}
+
+class CheckRangesTest : public CheckTest {
+protected:
+    // The mount of the fixture does not split so early: another one does.
+    void SetUp() override {
+        MemoryStore store(cluster_);
+        MetaOptions options;
+        options.split_names = 20;
+        auto meta = must(Meta::open(store, Clock::system(), options));
+        for (int i = 0; i < 100; ++i)
+            must(meta->create({.directory = m().ino("/d"), .name = "n" + std::to_string(100 + i), .mode = S_IFREG | 0644}));
+        must(meta->close());
+        store.stop();
+        Answer answer = must(raw_.ask(std::move(Query(group_of("/d")).range("", "r"))));
+        for (const auto& [key, value] : answer.ranges[0].entries) ranges_.push_back({key, value});
+        ASSERT_GE(ranges_.size(), 2u);
+    }
+    ObjectName range(size_t i) { return group_object(must(decode_range(ranges_[i].second)).group); }
+    std::vector<Key> ranges_;
+};
+
+TEST_F(CheckRangesTest, ADirectoryOfSeveralGroupsIsClean) {
+    expect_clean();
+    EXPECT_EQ(counts_.names, 105u);
+}
+
+TEST_F(CheckRangesTest, AGroupThatSaysItEndsElsewhereIsCorrected) {
+    ObjectName object = range(0);
+    About about = must(decode_about(must(raw_.ask(std::move(Query(object).xattrs()))).xattrs[kAboutXattr]));
+    about.end = "n999";
+    must(raw_.apply(std::move(Mutation(object).set_xattr(kAboutXattr, encode(about)))));
+    expect_found_and_repaired(object.name, kAboutXattr, "says its names end at \"n999\"");
+}
+
+TEST_F(CheckRangesTest, ALostGroupIsMadeAnewAndTheRestStays) {
+    ObjectName object = range(1);
+    must(raw_.apply(std::move(Mutation(object).remove())));
+    auto found = check({.repair = true});
+    ASSERT_FALSE(found.empty());
+    EXPECT_NE(found[0].find("range leads to object " + object.name + ", which is missing"), std::string::npos) << found[0];
+    for (const auto& line : found) EXPECT_TRUE(line.starts_with("repaired")) << line;  // the way to /d/sub led through it, too
+    expect_clean();
+    EXPECT_EQ(must(m().read_file("/d/other")).size(), 5u);
+    std::string first = "/d/" + ranges_[1].first.substr(1);
+    EXPECT_OK(m().write_file(first, "again"));
 }
 
 // Nothing is called wrong that another mount is only in the middle of.

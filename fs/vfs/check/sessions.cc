@@ -1,6 +1,9 @@
 // The records of sessions: a registry entry or a state that cannot be read counts as alive, and would be waited for for
 // ever.
+#include <map>
+
 #include "fs/base/wire.h"
+#include "fs/meta/intent.h"
 #include "fs/vfs/check/across.h"
 
 namespace meshfs::check {
@@ -57,7 +60,49 @@ private:
         if (!beat.ok())
             tell_xattr(object, kBeatXattr, answer->xattrs[kBeatXattr], beat.error(), encode(BeatRecord{.number = 1}),
                        "it is written anew", may_mend);
+        // Of the living they come and go.
+        bool is_final = !options_.live || (state.ok() && state->state != SessionState::alive);
+        return is_final ? check_intents(object) : Status();
+    }
+
+    // One that cannot be read keeps everything held that the dead session held.
+    Status check_intents(const ObjectName& object) {
+        std::map<std::string, std::vector<Key>> intents;  // by the part of the key that is the number
+        for (std::string after;;) {
+            auto answer = scene_.store.ask(std::move(Query(object).range(after, "x")));
+            if (answer.code() == ENOENT) return {};
+            if (!answer.ok()) return answer.error();
+            for (auto& [key, value] : answer->ranges.at(0).entries) {
+                after = key;
+                intents[key.substr(0, kIntentNumberEnd)].emplace_back(key, std::move(value));
+            }
+            if (!answer->ranges.at(0).more) break;
+        }
+        for (const auto& [number, parts] : intents) {
+            std::vector<std::string_view> values;
+            for (const auto& [key, value] : parts) values.push_back(value);
+            auto intent = decode_intent(values);
+            if (!intent.ok()) tell_intent(object, parts, intent.error());
+        }
         return {};
+    }
+
+    void tell_intent(const ObjectName& object, const std::vector<Key>& parts, const Error& why) {
+        Finding finding{.object = object.name, .key = printable(parts.front().first),
+                        .what = "operation of a mount that died cannot be read: " + why.detail() + "; what it held stays held",
+                        .repair = "it is taken away; what it had half done is told and repaired where it is"};
+        settle({std::move(finding), [this, object, parts] {
+            Mutation m(object);
+            std::vector<Key> kept;
+            std::vector<std::string> removed;
+            for (const auto& [key, value] : parts) {
+                m.key_is(key, value);
+                kept.emplace_back(kTakenAway + key, value);
+                removed.push_back(key);
+            }
+            m.remove_keys(removed).set_keys(std::move(kept));
+            return scene_.store.apply(std::move(m));
+        }});
     }
 
     void tell_xattr(const ObjectName& object, const char* name, const std::string& value, const Error& why, std::string sound,
@@ -76,6 +121,7 @@ private:
         report_.settle({std::move(suspect)}, told);
     }
 
+    static constexpr size_t kIntentNumberEnd = 9;  // "x" and eight bytes
     Scene& scene_;
     Report& report_;
     const CheckOptions& options_;
