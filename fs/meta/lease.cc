@@ -148,7 +148,7 @@ Status wait_for_holder(MetaCore& core, const ObjectName& object, const Lease& le
     }
     auto state = TRY(core.look_at(lease.session));
     if (state == SessionState::alive) {
-        if (core.session) core.session->recall(lease.session, object);
+        if (core.session) core.session->recall(lease.session, object, lease.epoch);
         core.clock.sleep_ns(kNsPerMs << std::min(tries, 6));
         return {};
     }

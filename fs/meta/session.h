@@ -55,7 +55,8 @@ public:
     // Asks the holder of that object's lease to let go, once each call that comes while it has not: by message, and
     // after 100 ms also by a key in its object that it reads at each beat.  Who has been asked for 2T is declared
     // dead.  Nothing is answered: the caller looks at the lease, and at the holder.
-    void recall(SessionId holder, const ObjectName& object);
+    // epoch: of the lease that is in the way; who lets go and takes it anew is asked anew.
+    void recall(SessionId holder, const ObjectName& object, uint64_t epoch);
     // Called when another session wants an object; on any thread, so it must only hand over.  Set once, before the
     // first lease is taken.
     void on_recall(std::function<void(const std::string& object)> wanted);
@@ -75,7 +76,8 @@ private:
         std::optional<SessionState> final;
     };
     struct Asked {
-        int64_t first = 0, last = 0, written = 0;  // by boot_ns(); written: the key, 0: not yet
+        int64_t first = 0, written = 0;  // by boot_ns(); written: the key, 0: not yet
+        uint64_t epoch = 0;
     };
 
     Status make_object();

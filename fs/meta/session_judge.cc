@@ -125,7 +125,7 @@ Result<std::optional<SessionRecord>> Session::read_record(SessionId other) {
     return std::optional(TRY(decode_at(decode_session, object, key, found->second)));
 }
 
-void Session::recall(SessionId holder, const ObjectName& object) {
+void Session::recall(SessionId holder, const ObjectName& object, uint64_t epoch) {
     int64_t now = clock_.boot_ns();
     Asked asked;
     bool writes_key, tells;
@@ -133,9 +133,8 @@ void Session::recall(SessionId holder, const ObjectName& object) {
         MutexLock lock(mutex_);
         if (asked_.size() >= kAskedMax) asked_.clear();
         Asked& known = asked_[{holder, object.name}];
-        bool is_new = known.first == 0 || now - known.last > lease_ns_;  // that one was let go
-        if (is_new) known = {.first = now};
-        known.last = now;
+        bool is_new = known.first == 0 || known.epoch != epoch;  // an earlier one was let go, and it was taken again
+        if (is_new) known = {.first = now, .epoch = epoch};
         writes_key = now - known.first >= kKeyAfterNs && (known.written == 0 || now - known.written >= lease_ns_ / 10);
         if (writes_key) known.written = now;
         tells = is_new || writes_key;

@@ -219,7 +219,7 @@ TEST_F(SessionTest, ALostAnswerAtTheBeginningIsNoDeath) {
 TEST_F(SessionTest, ARecallComesByMessage) {
     std::promise<std::string> told;
     others().on_recall([&](const std::string& object) { told.set_value(object); });
-    mine().recall(others().id(), group_object(GroupId{5}));
+    mine().recall(others().id(), group_object(GroupId{5}), 1);
     EXPECT_EQ(told.get_future().get(), "g.5");
 }
 
@@ -227,27 +227,37 @@ TEST_F(SessionTest, ADeafHolderFindsARecallAtItsNextBeat) {
     other_->faults->set_deaf(true);
     std::vector<std::string> told;
     others().on_recall([&](const std::string& object) { told.push_back(object); });
-    mine().recall(others().id(), group_object(GroupId{5}));
+    mine().recall(others().id(), group_object(GroupId{5}), 1);
     other_->meta->tick();
     EXPECT_TRUE(told.empty());
     mount_->clock.advance_ns(100 * kNsPerMs);
-    mine().recall(others().id(), group_object(GroupId{5}));
+    mine().recall(others().id(), group_object(GroupId{5}), 1);
     other_->meta->tick();
     EXPECT_EQ(told, std::vector<std::string>{"g.5"});
     other_->meta->tick();
     EXPECT_EQ(told.size(), 1u);
 }
 
+TEST_F(SessionTest, WhoLetsGoAndTakesAgainIsNotDeclaredDead) {
+    for (uint64_t epoch = 1; epoch < 50; ++epoch) {
+        mine().recall(others().id(), group_object(GroupId{5}), epoch);
+        mount_->clock.advance_ns(kLeaseNs / 10);
+        other_->meta->tick();
+    }
+    EXPECT_OK(others().check_alive());
+    EXPECT_EQ(seen(), SessionState::alive);
+}
+
 TEST_F(SessionTest, WhoBeatsButDoesNotLetGoIsDeclaredDeadAndOutwaited) {
     for (int i = 0; i < 20; ++i) {
-        mine().recall(others().id(), group_object(GroupId{5}));
+        mine().recall(others().id(), group_object(GroupId{5}), 1);
         mount_->clock.advance_ns(kLeaseNs / 10);
         other_->meta->tick();
         EXPECT_EQ(seen(), SessionState::alive);
     }
     EXPECT_OK(others().check_alive());
     EXPECT_TRUE(others().is_in_window());
-    mine().recall(others().id(), group_object(GroupId{5}));
+    mine().recall(others().id(), group_object(GroupId{5}), 1);
     TestMount third(cluster_);  // another judge waits, too
     EXPECT_EQ(seen(), SessionState::alive);
     EXPECT_EQ(must(third.session().look_at(others().id())), SessionState::alive);
