@@ -9,6 +9,7 @@
 #include "fs/meta/hints.h"
 #include "fs/meta/intent.h"
 #include "fs/meta/lease.h"
+#include "fs/meta/lock_watches.h"
 #include "fs/meta/meta.h"
 #include "fs/meta/numbers.h"
 #include "fs/meta/session.h"
@@ -34,6 +35,7 @@ public:
     RangeMaps maps;
     RangeSums sums;
     UnlinkedQueue unlinked;
+    LockWatches lock_watches;
     std::atomic<uint32_t> blobs{0};  // given out by this session
 
     Holders holders;

@@ -489,6 +489,36 @@ Result<RecallRecord> decode_recall(std::string_view value) {
     return r;
 }
 
+std::string encode(const LocksRecord& r) {
+    Encoder e;
+    e.varint(raw(r.session)).varint(r.number).varint(r.locks.size());
+    for (const FileLock& l : r.locks) {
+        e.u8(static_cast<uint8_t>(l.family)).u8(static_cast<uint8_t>(l.type)).varint(raw(l.session));
+        e.varint(l.owner).varint(l.pid).varint(l.first).varint(l.last - l.first);
+    }
+    return seal(e);
+}
+Result<LocksRecord> decode_locks(std::string_view value) {
+    Decoder d(TRY(open_payload(value)));
+    LocksRecord r{.session = SessionId{get_u32(d)}, .number = d.varint()};
+    uint64_t count = d.varint();
+    if (count > kLocksMax) d.damage();
+    for (uint64_t i = 0; i < count && d.ok(); ++i) {
+        uint8_t family = d.u8(), type = d.u8();
+        FileLock l{.family = static_cast<FileLock::Family>(family), .type = static_cast<FileLock::Type>(type)};
+        l.session = SessionId{get_u32(d)};
+        l.owner = d.varint();
+        l.pid = get_u32(d);
+        l.first = d.varint();
+        uint64_t more = d.varint();
+        if (family < 1 || family > 2 || type < 1 || type > 2 || more > UINT64_MAX - l.first) d.damage();
+        l.last = l.first + more;
+        r.locks.push_back(l);
+    }
+    TRY(ended(d));
+    return r;
+}
+
 std::string encode(const VolumeRecord& v) {
     Encoder e;
     e.varint(v.format_version).varint(v.features_ignore).varint(v.features_read_only).varint(v.features_refuse);

@@ -13,6 +13,7 @@
 #include "fs/base/result.h"
 #include "fs/base/types.h"
 #include "fs/meta/inode.h"
+#include "fs/meta/lock_list.h"
 #include "fs/store/store.h"
 
 namespace meshfs {
@@ -56,6 +57,7 @@ std::string lane_key(SessionId session, uint8_t lane);       // z<session><lane>
 std::string sum_key(SessionId session, uint8_t lane);        // m<session><lane>
 std::string range_key(std::string_view first);               // r<first name>
 std::string range_sum_key(GroupId group);                    // q<group>
+inline constexpr const char* kLocksKey = "l";  // of l.<ino>
 // --- keys of sessions.<n> and s.<session>
 std::string registry_key(SessionId session);                 // s<session>
 std::string recall_key(const ObjectName& object);            // r<object>
@@ -262,6 +264,17 @@ struct RecallRecord {
 };
 std::string encode(const RecallRecord& record);
 Result<RecallRecord> decode_recall(std::string_view value);
+
+// l of l.<ino>: all locks of a file.
+struct LocksRecord {
+    SessionId session = kNobody;  // who wrote it, and the number of its try: no value comes twice
+    uint64_t number = 0;
+    LockList locks;
+    bool operator==(const LocksRecord&) const = default;
+};
+std::string encode(const LocksRecord& record);
+Result<LocksRecord> decode_locks(std::string_view value);
+inline constexpr size_t kLocksMax = 2500;  // at most 45 bytes each: below kValueMax
 
 // `volume` of object `volume`
 struct VolumeRecord {

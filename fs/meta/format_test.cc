@@ -88,6 +88,10 @@ TEST(Format, SessionsComeBackAsTheyWere) {
     expect_round_trip(BeatRecord{UINT64_MAX}, decode_beat);
     expect_round_trip(SessionRecord{"host", {5, 6}, "10.0.0.1:0/123", "8d5c", 4026531836, 4711, 99}, decode_session);
     expect_round_trip(RecallRecord{SessionId{7}}, decode_recall);
+    FileLock all{.family = FileLock::Family::flock, .type = FileLock::Type::write, .session = SessionId{3}};
+    FileLock end{.owner = UINT64_MAX, .pid = 9, .first = UINT64_MAX};
+    expect_round_trip(LocksRecord{SessionId{1}, 2, {all, end}}, decode_locks);
+    EXPECT_LT(encode(LocksRecord{SessionId{UINT32_MAX}, UINT64_MAX, LockList(kLocksMax, end)}).size(), kValueMax);
     EXPECT_EQ(*session_of_registry_key(registry_key(SessionId{0x12345678})), SessionId{0x12345678});
     EXPECT_EQ(session_of_registry_key("s1").code(), EIO);
 }

@@ -66,6 +66,7 @@ Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions
 }
 
 Status Meta::close() {
+    unwatch_locks();
     if (!core_->session) return {};
     core_->session->stop_beats();
     tend(*core_);
@@ -91,6 +92,21 @@ Result<ListPage> Meta::list(const ListRequest& request) { return ops::list(*core
 Result<Inode> Meta::get(Ino ino) { return ops::get(*core_, ino); }
 Result<Inode> Meta::change(Ino ino, const ChangeInode& change) { return ops::change(*core_, ino, change); }
 Result<std::pair<Ino, std::string>> Meta::name_of(Ino ino) { return ops::name_of(*core_, ino); }
+
+Status Meta::lock(Ino ino, const FileLock& wanted, FileLock* conflict) {
+    return ops::lock(*core_, ino, wanted, conflict);
+}
+Result<std::optional<FileLock>> Meta::test_lock(Ino ino, const FileLock& wanted) {
+    return ops::test_lock(*core_, ino, wanted);
+}
+Status Meta::unlock(Ino ino, const FileLock& range) { return ops::unlock(*core_, ino, range); }
+Status Meta::unlock_owner(Ino ino, FileLock::Family family, uint64_t owner) {
+    return unlock(ino, {.family = family, .owner = owner});
+}
+void Meta::watch_locks(Ino ino, std::function<void()> changed) {
+    core_->lock_watches.watch(core_->store, ino, std::move(changed));
+}
+void Meta::unwatch_locks() { core_->lock_watches.stop(); }
 
 const VolumeInfo& Meta::volume() const { return core_->volume; }
 SessionId Meta::session() const { return core_->session_id(); }

@@ -16,6 +16,7 @@
 #include "fs/base/clock.h"
 #include "fs/base/result.h"
 #include "fs/meta/inode.h"
+#include "fs/meta/lock_list.h"
 #include "fs/store/store.h"
 
 namespace meshfs {
@@ -129,18 +130,6 @@ struct SessionInfo {
     ClientId client;
 };
 
-// A byte-range or whole-file lock of one owner.  Kept in l.<ino>.
-struct FileLock {
-    enum class Type : uint8_t { read = 1, write = 2 };
-    enum class Family : uint8_t { posix = 1, flock = 2 };
-    Family family = Family::posix;
-    Type type = Type::read;
-    SessionId session{};
-    uint64_t owner = 0;
-    uint32_t pid = 0;
-    uint64_t first = 0, last = UINT64_MAX;  // inclusive
-};
-
 class MetaCore;  // groups, leases, session: shared by the operations
 
 class Meta {
@@ -188,13 +177,16 @@ public:
     Status record_reach(BlobId blob, Ino home, uint64_t last_object);
     Status forget_reach(BlobId blob);
 
-    // --- locks across mounts.  EAGAIN: somebody else has it, `conflict` says who.
+    // --- locks across mounts.  `session` is this one's, whatever the caller says.  EAGAIN: somebody else has it,
+    // `conflict` says who; ENOLCK: too many of one file.  Locks of a session that ended or died do not count.
     Status lock(Ino ino, const FileLock& wanted, FileLock* conflict);
     Result<std::optional<FileLock>> test_lock(Ino ino, const FileLock& wanted);
     Status unlock(Ino ino, const FileLock& range);                 // family, session, owner, range
     Status unlock_owner(Ino ino, FileLock::Family family, uint64_t owner);
-    // Wakes `changed` when a lock of that file may have been let go by another mount.  At most one a file.
+    // `changed` is called, on a thread of the store, when a lock of that file may have been let go by another mount:
+    // a hint, it may be missing.  At most one a file.
     void watch_locks(Ino ino, std::function<void()> changed);
+    void unwatch_locks();  // no `changed` is called any more, nor taken
 
     // --- the volume and who uses it
     const VolumeInfo& volume() const;

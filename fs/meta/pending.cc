@@ -21,10 +21,5 @@ BlobId Meta::next_blob() {
 }
 Status Meta::record_reach(BlobId, Ino, uint64_t) { return {}; }
 Status Meta::forget_reach(BlobId) { return {}; }
-Status Meta::lock(Ino, const FileLock&, FileLock*) { return not_yet("lock"); }
-Result<std::optional<FileLock>> Meta::test_lock(Ino, const FileLock&) { return not_yet("lock"); }
-Status Meta::unlock(Ino, const FileLock&) { return {}; }
-Status Meta::unlock_owner(Ino, FileLock::Family, uint64_t) { return {}; }
-void Meta::watch_locks(Ino, std::function<void()>) {}
 
 }  // namespace meshfs

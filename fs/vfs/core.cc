@@ -83,6 +83,7 @@ Status VfsCore::stop() {
         house_wakes_.notify_all();
     }
     house_.join();
+    meta.unwatch_locks();
     lock_waits->stop();
     Status stored = publisher->publish_all();
     for (uint64_t number : handles.numbers()) {

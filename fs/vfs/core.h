@@ -59,7 +59,7 @@ public:
     Result<OpenedFile> open_new(const Caller& caller, Ino ino, int flags);
     OpenedFile served_opened(const ServedEdge& edge, const Caller& caller, ServedPrefix::Found found, int flags);
     void drop_locks(Ino ino, FileLock::Family family, uint64_t owner);
-    bool locks_locally() const { return settings.local_locks || !is_shared; }
+    bool locks_locally() const { return settings.local_locks || settings.read_only || !is_shared; }
     Result<std::shared_ptr<Handle>> file_handle(uint64_t number);  // EBADF; EISDIR
 
     Store& store;

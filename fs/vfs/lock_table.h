@@ -1,17 +1,16 @@
 // flock and fcntl locks of this mount alone: of an embedded store, or with `nolock`.
 #pragma once
 
-#include <list>
 #include <optional>
 #include <unordered_map>
-#include <vector>
 
 #include "fs/base/mutex.h"
-#include "fs/meta/meta.h"
+#include "fs/base/result.h"
+#include "fs/meta/lock_list.h"
 
 namespace meshfs {
 
-// Any thread; never blocks.  FileLock::session is not looked at.
+// Any thread; never blocks.  All locks are of one session.
 class LockTable {
 public:
     // EAGAIN: `conflict` has it.  Replaces what the owner had of the range (POSIX), or of the file (flock).
@@ -21,10 +20,8 @@ public:
     void unlock_owner(Ino ino, FileLock::Family family, uint64_t owner);
 
 private:
-    std::optional<FileLock> find_conflict(Ino ino, const FileLock& wanted) REQUIRES(mutex_);
-    void cut(Ino ino, const FileLock& range) REQUIRES(mutex_);
     Mutex mutex_;
-    std::unordered_map<uint64_t, std::vector<FileLock>> locks_ GUARDED_BY(mutex_);
+    std::unordered_map<uint64_t, LockList> locks_ GUARDED_BY(mutex_);
 };
 
 }  // namespace meshfs

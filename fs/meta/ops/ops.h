@@ -23,6 +23,11 @@ Result<Inode> touch(MetaCore& core, const Dentry& dentry);
 Result<ListPage> list(MetaCore& core, const ListRequest& request);
 Result<std::pair<Ino, std::string>> name_of(MetaCore& core, Ino ino);
 
+// --- locks: l.<ino>
+Status lock(MetaCore& core, Ino ino, const FileLock& wanted, FileLock* conflict);
+Result<std::optional<FileLock>> test_lock(MetaCore& core, Ino ino, const FileLock& wanted);
+Status unlock(MetaCore& core, Ino ino, const FileLock& range);
+
 // --- several objects: X on all, one intent
 Result<Inode> link(MetaCore& core, Ino ino, Ino directory, std::string_view name);
 Result<Unlinked> rmdir(MetaCore& core, Ino directory, std::string_view name);
