@@ -12,6 +12,8 @@
 #include "fs/meta/lock_watches.h"
 #include "fs/meta/meta.h"
 #include "fs/meta/numbers.h"
+#include "fs/meta/open_files.h"
+#include "fs/meta/purges.h"
 #include "fs/meta/session.h"
 #include "fs/store/store.h"
 
@@ -35,6 +37,8 @@ public:
     RangeMaps maps;
     RangeSums sums;
     UnlinkedQueue unlinked;
+    OpenFiles open_files;
+    Purges purges;
     LockWatches lock_watches;
     std::atomic<uint32_t> blobs{0};  // given out by this session
 

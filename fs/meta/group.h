@@ -102,6 +102,7 @@ struct ChangeTarget {
     std::string name;
     std::optional<ObjectName> object;  // or this very object
     uint64_t request_id = 0;
+    bool may_be_dead = false;  // records u<...> outlive their directory
 };
 // ENOENT: the directory is removed; ESTALE: there is none, or the object is gone.  Waits for leases of others,
 // retries lost races as often as it takes, with pauses up to 50 ms.

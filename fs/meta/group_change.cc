@@ -82,8 +82,8 @@ private:
                          view->about.covers(target_.name);
             if (!is_it) return find_again();
         }
-        if (view->is_dead()) return fail(ESTALE);
-        if (!view->lease.is_free()) {
+        if (view->is_dead() && !target_.may_be_dead) return fail(ESTALE);
+        if (!view->lease.is_free() && !view->is_dead()) {
             let_go_of_lane();
             TRY(core_.wait_for_free(object_));
             return Outcome::again;

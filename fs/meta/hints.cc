@@ -84,13 +84,15 @@ void RangeSums::forget(Ino directory) {
 
 void UnlinkedQueue::push(Item item) {
     MutexLock lock(mutex_);
-    if (items_.size() < kItemsMax) items_.push_back(std::move(item));
+    int64_t due_ns = item.due_ns;
+    if (items_.size() < kItemsMax) items_.emplace(due_ns, std::move(item));
 }
 
-std::vector<UnlinkedQueue::Item> UnlinkedQueue::take(size_t max) {
+std::vector<UnlinkedQueue::Item> UnlinkedQueue::take(size_t max, int64_t now_ns) {
     MutexLock lock(mutex_);
     std::vector<Item> taken;
-    for (; !items_.empty() && taken.size() < max; items_.pop_front()) taken.push_back(std::move(items_.front()));
+    while (!items_.empty() && items_.begin()->first <= now_ns && taken.size() < max)
+        taken.push_back(std::move(items_.extract(items_.begin()).mapped()));
     return taken;
 }
 

@@ -3,7 +3,6 @@
 // Hints are never answers: whoever uses one checks it against what is read.  All are bounded.  Threads: any.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -71,20 +70,22 @@ private:
     std::unordered_map<uint64_t, Entry> sums_ GUARDED_BY(mutex_);
 };
 
-// Records u<...> that this session wrote: what purgeable() looks at first.  What does not fit is gc's to find.
+// Records u<...> that this session wrote or found, until they are purged.  What does not fit is gc's to find.
 class UnlinkedQueue {
 public:
     struct Item {
         ObjectName object;
         std::string key;
+        int64_t since_ns = 0;  // by boot_ns(): when it was pushed first; 0: now
+        int64_t due_ns = 0;    // not to be looked at before
     };
     void push(Item item);
-    std::vector<Item> take(size_t max);
+    std::vector<Item> take(size_t max, int64_t now_ns);  // those that are due, the longest due first
 
 private:
     static constexpr size_t kItemsMax = 1u << 20;
     Mutex mutex_;
-    std::deque<Item> items_ GUARDED_BY(mutex_);
+    std::multimap<int64_t, Item> items_ GUARDED_BY(mutex_);  // by due_ns
 };
 
 // Slots that this session reserved and has not used.  A number taken is never given out again, so losing

@@ -61,6 +61,9 @@ Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions
         core->session = TRY(Session::begin(store, clock, core->volume, core->numbers->session(), core->options));
         core->session->on_recall([core = core.get()](const std::string& object) { core->recalled.push(object); });
         core->session->on_beat([core = core.get()] { tend(*core); });
+        core->session->on_question([raw = core.get()](std::string_view question) {
+            return ops::answer_which_are_open(*raw, question);
+        });
     }
     return std::unique_ptr<Meta>(new Meta(std::move(core)));
 }
@@ -70,6 +73,7 @@ Status Meta::close() {
     if (!core_->session) return {};
     core_->session->stop_beats();
     tend(*core_);
+    (void)ops::end_purges(*core_);  // else they are done again
     // Not "ended" while something is half done: who looks at this session then finishes it as of one that died.
     if (core_->intents.are_open()) return fail(EIO, "an operation on several objects did not come to its end");
     return core_->session->end();
@@ -93,6 +97,11 @@ Result<Inode> Meta::get(Ino ino) { return ops::get(*core_, ino); }
 Result<Inode> Meta::change(Ino ino, const ChangeInode& change) { return ops::change(*core_, ino, change); }
 Result<std::pair<Ino, std::string>> Meta::name_of(Ino ino) { return ops::name_of(*core_, ino); }
 
+Result<Inode> Meta::opened(Ino ino) { return ops::opened(*core_, ino); }
+void Meta::released(Ino ino) { ops::released(*core_, ino); }
+Result<std::vector<Purgeable>> Meta::purgeable(size_t max) { return ops::purgeable(*core_, max); }
+Status Meta::purged(const Purgeable& item) { return ops::purged(*core_, item); }
+
 Status Meta::lock(Ino ino, const FileLock& wanted, FileLock* conflict) {
     return ops::lock(*core_, ino, wanted, conflict);
 }
@@ -110,7 +119,7 @@ void Meta::unwatch_locks() { core_->lock_watches.stop(); }
 
 const VolumeInfo& Meta::volume() const { return core_->volume; }
 SessionId Meta::session() const { return core_->session_id(); }
-Result<std::vector<SessionInfo>> Meta::sessions() { return list_sessions(core_->store, session()); }
+Result<std::vector<SessionInfo>> Meta::sessions() { return list_sessions(core_->store, core_->clock, session()); }
 bool Meta::is_in_window() const { return !core_->session || core_->session->is_in_window(); }
 void Meta::tick() {
     if (core_->session) core_->session->tick();

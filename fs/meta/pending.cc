@@ -9,10 +9,6 @@ namespace {
 Error not_yet(const char* what) { return fail(EOPNOTSUPP, std::string(what) + " is not implemented yet"); }
 }  // namespace
 
-Result<Inode> Meta::opened(Ino ino) { return get(ino); }
-void Meta::released(Ino) {}
-Result<std::vector<Purgeable>> Meta::purgeable(size_t) { return std::vector<Purgeable>(); }
-Status Meta::purged(const Purgeable&) { return {}; }
 Result<Meta::GcReport> Meta::collect(std::function<void(uint64_t)>) { return not_yet("gc"); }
 BlobId Meta::next_blob() {
     uint32_t number = ++core_->blobs;

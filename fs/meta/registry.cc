@@ -1,5 +1,7 @@
 #include "fs/meta/registry.h"
 
+#include "fs/meta/patience.h"
+
 namespace meshfs {
 namespace {
 
@@ -13,10 +15,8 @@ const char* name_of(SessionState state) {
 }
 
 // Without an object it is about to begin, or died there.
-Status read_object(Store& store, SessionInfo& info) {
-    Query query(session_object(info.id));
-    query.xattrs().range("", "x");
-    auto answer = store.ask(std::move(query));
+Status read_object(Store& store, Clock& clock, SessionInfo& info) {
+    auto answer = ask_patiently(store, clock, Query(session_object(info.id)).xattrs().range("", "x"));
     if (answer.code() == ENOENT) return {};
     if (!answer.ok()) return answer.error();
     auto state = decode_state(answer->xattrs[kStateXattr]);
@@ -28,14 +28,12 @@ Status read_object(Store& store, SessionInfo& info) {
 
 }  // namespace
 
-Result<std::map<SessionId, SessionRecord>> read_registry(Store& store) {
+Result<std::map<SessionId, SessionRecord>> read_registry(Store& store, Clock& clock) {
     std::map<SessionId, SessionRecord> sessions;
     for (unsigned i = 0; i < kRegistryObjects; ++i) {
         ObjectName object = registry_object(i);
         for (std::string after;;) {
-            Query query(object);
-            query.range(after, "s");
-            Answer answer = TRY(store.ask(std::move(query)));
+            Answer answer = TRY(ask_patiently(store, clock, Query(object).range(after, "s")));
             for (const auto& [key, value] : answer.ranges.at(0).entries) {
                 SessionId session = TRY(decode_at(session_of_registry_key, object, key, key));
                 sessions[session] = TRY(decode_at(decode_session, object, key, value));
@@ -47,12 +45,12 @@ Result<std::map<SessionId, SessionRecord>> read_registry(Store& store) {
     return sessions;
 }
 
-Result<std::vector<SessionInfo>> list_sessions(Store& store, SessionId own) {
+Result<std::vector<SessionInfo>> list_sessions(Store& store, Clock& clock, SessionId own) {
     std::vector<SessionInfo> list;
-    for (auto& [id, record] : TRY(read_registry(store))) {
+    for (auto& [id, record] : TRY(read_registry(store, clock))) {
         SessionInfo info{.id = id, .host = record.host, .state = "beginning", .started = record.started,
                          .own = id == own, .client = record.client};
-        TRY(read_object(store, info));
+        TRY(read_object(store, clock, info));
         list.push_back(std::move(info));
     }
     return list;

@@ -11,8 +11,8 @@
 namespace meshfs {
 
 // Everybody there, whatever state they are in.
-Result<std::map<SessionId, SessionRecord>> read_registry(Store& store);
+Result<std::map<SessionId, SessionRecord>> read_registry(Store& store, Clock& clock);
 // The same, with what their objects say.
-Result<std::vector<SessionInfo>> list_sessions(Store& store, SessionId own);
+Result<std::vector<SessionInfo>> list_sessions(Store& store, Clock& clock, SessionId own);
 
 }  // namespace meshfs

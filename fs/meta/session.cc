@@ -24,7 +24,7 @@ Session::Session(Store& store, Clock& clock, const VolumeInfo& volume, SessionId
 
 Session::~Session() {
     stop_beats();
-    mailbox_.reset();
+    close_mailboxes();
 }
 
 Result<std::unique_ptr<Session>> Session::begin(Store& store, Clock& clock, const VolumeInfo& volume, SessionId number,
@@ -35,6 +35,7 @@ Result<std::unique_ptr<Session>> Session::begin(Store& store, Clock& clock, cons
     TRY(session->make_object());
     if (store.is_exclusive()) return session;
     session->open_mailbox();
+    session->watch_registry();
     if (options.background) session->beats_ = Thread("beats", [raw = session.get()] { raw->run_beats(); });
     return session;
 }
@@ -73,6 +74,11 @@ void Session::open_mailbox() {
     else log_warning("no messages from other mounts; leases change hands more slowly", {{"error", opened.error().text()}});
 }
 
+void Session::close_mailboxes() {
+    mailbox_.reset();
+    registry_box_.reset();
+}
+
 bool Session::is_in_window() const {
     return !is_dead_ && (store_.is_exclusive() || clock_.boot_ns() < window_end_);
 }
@@ -106,6 +112,7 @@ Status Session::apply(Mutation change) {
 void Session::tick() {
     if (is_dead_) return;
     if (!store_.is_exclusive()) {
+        if (registry_lost_) watch_registry();
         beat();
         if (!is_dead_) read_recalls();
     }
@@ -185,7 +192,7 @@ void Session::stop_beats() {
 
 Status Session::end() {
     stop_beats();
-    mailbox_.reset();
+    close_mailboxes();
     TRY(check_alive());
     const std::string ended = encode(StateRecord{.state = SessionState::ended});
     auto status = apply_patiently(store_, clock_, std::move(own_change().set_xattr(kStateXattr, ended)));

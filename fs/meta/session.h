@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "fs/base/clock.h"
 #include "fs/base/mutex.h"
@@ -64,6 +65,12 @@ public:
     void on_beat(std::function<void()> beaten);
     void stop_beats();  // the thread, if there is one; ends after the beat in work
 
+    // Asks all other sessions there are, and waits up to 1 s: their answers, but for those that ended or died.
+    // EAGAIN: somebody is silent and alive, as far as is known; later, it answers or is dead.
+    Result<std::map<SessionId, std::string>> ask_everybody(std::string_view question);
+    // How others are answered; on any thread, must not block.  Set once, before anything is open.
+    void on_question(std::function<std::string(std::string_view question)> answer);
+
 private:
     Session(Store& store, Clock& clock, const VolumeInfo& volume, SessionId number, const MetaOptions& options);
 
@@ -82,6 +89,8 @@ private:
 
     Status make_object();
     void open_mailbox();
+    void watch_registry();
+    void close_mailboxes();
     void beat();
     void read_recalls();
     void tell_recalled(const std::string& object);
@@ -117,7 +126,10 @@ private:
     static constexpr size_t kAskedMax = 16384;
     std::map<std::pair<SessionId, std::string>, Asked> asked_ GUARDED_BY(mutex_);
 
-    std::unique_ptr<Mailbox> mailbox_;
+    std::function<std::string(std::string_view)> answer_ GUARDED_BY(mutex_);
+
+    std::unique_ptr<Mailbox> mailbox_, registry_box_;  // of s.<session>; of its registry object
+    std::atomic<bool> registry_lost_{false};
     Thread beats_;
 };
 

@@ -30,7 +30,7 @@ protected:
         other_->die();
     }
     void change_record(SessionId session, const std::function<void(SessionRecord&)>& change) {
-        SessionRecord record = must(read_registry(raw_)).at(session);
+        SessionRecord record = must(read_registry(raw_, mount_->clock)).at(session);
         change(record);
         ASSERT_OK(raw_.apply(std::move(Mutation(registry_object(registry_of(session)))
                                            .set_keys({{registry_key(session), encode(record)}}))));
@@ -57,7 +57,7 @@ TEST_F(SessionTest, OneThatEndsLeavesNothing) {
     other_.reset();
     EXPECT_EQ(must(mine().look_at(id)), SessionState::ended);
     EXPECT_FALSE(exists(session_object(id)));
-    EXPECT_EQ(must(read_registry(raw_)).size(), 1u);
+    EXPECT_EQ(must(read_registry(raw_, mount_->clock)).size(), 1u);
     EXPECT_EQ(must(mine().look_at(SessionId{12345})), SessionState::ended);
 }
 
@@ -67,7 +67,7 @@ TEST_F(SessionTest, OneThatEndsWithSomethingLeftStaysInTheRegistry) {
     other_.reset();
     EXPECT_EQ(must(mine().look_at(id)), SessionState::ended);
     EXPECT_TRUE(exists(session_object(id)));
-    EXPECT_TRUE(must(read_registry(raw_)).contains(id));
+    EXPECT_TRUE(must(read_registry(raw_, mount_->clock)).contains(id));
 }
 
 TEST_F(SessionTest, TheWindowIsHalfTFromTheSendingOfTheLastGoodBeat) {

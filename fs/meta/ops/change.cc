@@ -26,7 +26,8 @@ public:
         Wanted wanted{.keys = {home.key}};
         if (home.kind == Home::Kind::header) wanted = wanted_for_directory();
         freed_key_.reset();
-        auto status = change_group(core_, {.object = home.object}, wanted, [&](GroupChange& change) {
+        ChangeTarget target{.object = home.object, .may_be_dead = home.kind == Home::Kind::unlinked};
+        auto status = change_group(core_, target, wanted, [&](GroupChange& change) {
             return home.kind == Home::Kind::header ? build_directory(change) : build_file(change, home);
         });
         if (status.ok() && freed_key_) core_.unlinked.push({home.object, *freed_key_});

@@ -23,6 +23,16 @@ Result<Inode> touch(MetaCore& core, const Dentry& dentry);
 Result<ListPage> list(MetaCore& core, const ListRequest& request);
 Result<std::pair<Ino, std::string>> name_of(MetaCore& core, Ino ino);
 
+// --- open files, and what is dead
+Result<Inode> opened(MetaCore& core, Ino ino);
+void released(MetaCore& core, Ino ino);
+Result<std::vector<Purgeable>> purgeable(MetaCore& core, size_t max);
+Status purged(MetaCore& core, const Purgeable& item);
+// Takes the records out of all that is purged so far.
+Status end_purges(MetaCore& core);
+// Of the numbers in the question, those that are open here; on any thread.
+std::string answer_which_are_open(MetaCore& core, std::string_view question);
+
 // --- locks: l.<ino>
 Status lock(MetaCore& core, Ino ino, const FileLock& wanted, FileLock* conflict);
 Result<std::optional<FileLock>> test_lock(MetaCore& core, Ino ino, const FileLock& wanted);

@@ -1,0 +1,220 @@
+// Unlinked files that are open here, there or nowhere; removed directories; freed extents.
+#include "fs/meta/ops/fixture.h"
+#include "fs/meta/registry.h"
+
+namespace meshfs {
+namespace {
+
+constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
+
+class PurgeTest : public MetaTest {
+protected:
+    PurgeTest() : other_(std::make_unique<TestMount>(cluster_)) {}
+    Meta& others() { return *other_->meta; }
+    // What `meta` may purge now, as numbers; all of it is purged.
+    static std::vector<Ino> purge(Meta& meta) {
+        std::vector<Ino> gone;
+        for (;;) {
+            auto items = must(meta.purgeable(16));
+            if (items.empty()) return gone;
+            for (const auto& item : items) {
+                gone.push_back(item.inode.ino);
+                EXPECT_TRUE(meta.purged(item).ok());
+            }
+        }
+    }
+    size_t records(GroupId group = kRootGroup) {
+        return must(raw_.ask(std::move(Query(group_object(group)).range("", "u")))).ranges.at(0).entries.size();
+    }
+    using Inos = std::vector<Ino>;
+    std::unique_ptr<TestMount> other_;
+};
+
+TEST_F(PurgeTest, WhatNobodyHasOpenGoesAtOnce) {
+    Ino a = must(create("a")).ino, b = must(create("b")).ino, c = must(create("c")).ino;
+    must(meta().unlink(kRootIno, "a"));
+    must(meta().rename({kRootIno, "b", kRootIno, "c"}));
+    EXPECT_EQ(records(), 2u);
+    EXPECT_EQ(purge(meta()), (Inos{a, c}));
+    EXPECT_EQ(records(), 0u);
+    EXPECT_ERRNO(meta().get(a), ESTALE);
+    EXPECT_OK(meta().get(b));
+    EXPECT_EQ(purge(meta()), Inos{});
+}
+
+TEST_F(PurgeTest, WhatIsOpenHereStaysUntilItIsClosed) {
+    Ino a = must(create("a")).ino;
+    EXPECT_OK(meta().opened(a));
+    must(meta().unlink(kRootIno, "a"));
+    EXPECT_EQ(purge(meta()), Inos{});
+    must(meta().change(a, [](InodeChange& c) -> Status { return c.inode.map.size = 9, Status(); }));
+    EXPECT_EQ(must(meta().get(a)).map.size, 9u);
+    meta().released(a);
+    EXPECT_EQ(purge(meta()), Inos{a});
+    EXPECT_EQ(records(), 0u);
+}
+
+TEST_F(PurgeTest, WhatAnotherMountHasOpenIsPurgedByItAtItsClose) {
+    Ino a = must(create("a")).ino;
+    EXPECT_OK(others().opened(a));
+    must(meta().unlink(kRootIno, "a"));
+    EXPECT_EQ(purge(meta()), Inos{});
+    EXPECT_EQ(must(others().get(a)).links, 0u);
+    mount_->clock.advance_ns(2 * kLeaseNs);
+    EXPECT_EQ(purge(meta()), Inos{});
+    others().released(a);
+    EXPECT_EQ(purge(others()), Inos{a});
+    mount_->clock.advance_ns(100 * kLeaseNs);
+    EXPECT_EQ(purge(meta()), Inos{});
+    EXPECT_EQ(records(), 0u);
+}
+
+TEST_F(PurgeTest, OneThatWasAskedAndDiesIsFoundByWhoAsked) {
+    Ino a = must(create("a")).ino;
+    EXPECT_OK(others().opened(a));
+    must(meta().unlink(kRootIno, "a"));
+    EXPECT_EQ(purge(meta()), Inos{});
+    other_->die();
+    for (int i = 0; i < 10 && records() > 0; ++i) {
+        EXPECT_EQ(records(), 1u);
+        mount_->clock.advance_ns(kLeaseNs);
+        purge(meta());
+    }
+    EXPECT_EQ(records(), 0u);
+}
+
+TEST_F(PurgeTest, TheSilentAreWaitedForUntilTheyAreDead) {
+    Ino a = must(create("a")).ino;
+    other_->faults->set_deaf(true);
+    must(meta().unlink(kRootIno, "a"));
+    for (int i = 0; i < 2; ++i) {
+        EXPECT_EQ(purge(meta()), Inos{});
+        others().tick();
+        mount_->clock.advance_ns(kLeaseNs);
+    }
+    other_->faults->set_deaf(false);
+    EXPECT_EQ(purge(meta()), Inos{a});
+}
+
+TEST_F(PurgeTest, AFileWithoutANameIsNotOpenedAnew) {
+    Ino a = must(create("a")).ino;
+    EXPECT_OK(meta().opened(a));
+    must(meta().unlink(kRootIno, "a"));
+    EXPECT_ERRNO(others().opened(a), ESTALE);
+    EXPECT_OK(meta().opened(a));  // it is open here
+    meta().released(a);
+    EXPECT_ERRNO(meta().opened(a), ESTALE);
+    EXPECT_EQ(purge(others()), Inos{});
+    EXPECT_EQ(purge(meta()), Inos{a});
+}
+
+// The open comes just when another mount has unlinked the file and asks.
+TEST_F(PurgeTest, AnOpenThatRacesWithThePurgeFindsNoFile) {
+    Ino a = must(create("a")).ino;
+    bool once = false;
+    other_->hooks->before_query = [&](const Query&) {
+        if (std::exchange(once, true)) return;
+        must(meta().unlink(kRootIno, "a"));
+        EXPECT_EQ(purge(meta()), Inos{});  // it has entered its table
+    };
+    EXPECT_ERRNO(others().opened(a), ESTALE);
+    other_->hooks->before_query = nullptr;
+    EXPECT_EQ(purge(others()), Inos{a});
+    EXPECT_EQ(records(), 0u);
+}
+
+TEST_F(PurgeTest, AnUnnamedFileIsOpenUntilItIsReleased) {
+    Ino t = must(meta().create_unnamed(request(kRootIno, "", S_IFREG | 0600))).ino;
+    Ino named = must(meta().create_unnamed(request(kRootIno, "", S_IFREG | 0600))).ino;
+    EXPECT_EQ(purge(meta()), Inos{});
+    EXPECT_OK(meta().publish(named, kRootIno, "n", {}));
+    meta().released(t);
+    meta().released(named);
+    EXPECT_EQ(purge(meta()), Inos{t});
+    EXPECT_EQ(must(others().lookup(kRootIno, "n")).ino, named);
+}
+
+TEST_F(PurgeTest, FreedExtentsAreKeptForLateReaders) {
+    Ino a = must(create("a")).ino;
+    Extent extent{.offset = 0, .length = 4096, .blob = BlobId{77}};
+    auto free_it = [&] {
+        must(meta().change(a, [&](InodeChange& c) -> Status { return c.freed = {extent}, Status(); }));
+    };
+    free_it();
+    EXPECT_EQ(purge(meta()), Inos{});
+    mount_->clock.advance_ns(2 * kLeaseNs);
+    auto items = must(meta().purgeable(16));
+    ASSERT_EQ(items.size(), 1u);
+    EXPECT_EQ(items[0].inode.map.extents, std::vector{extent});
+    EXPECT_GT(items[0].inode.links, 0u);
+    EXPECT_OK(meta().purged(items[0]));
+    EXPECT_EQ(purge(meta()), Inos{});
+    EXPECT_EQ(records(), 0u);
+    mount_->hooks->claims_exclusive = true;
+    free_it();
+    EXPECT_EQ(purge(meta()), Inos{a});
+    mount_->hooks->claims_exclusive = false;
+}
+
+TEST_F(PurgeTest, ARemovedDirectoryGoesAfterTheFilesThatWereUnlinkedInIt) {
+    Ino d = must(mkdir("d")).ino, f = must(create("f", d)).ino;
+    GroupId group = place_of(d).group;
+    EXPECT_OK(meta().opened(f));
+    must(meta().unlink(d, "f"));
+    must(meta().rmdir(kRootIno, "d"));
+    mount_->clock.advance_ns(2 * kLeaseNs);
+    EXPECT_EQ(purge(meta()), Inos{});
+    // Its record is changed although its directory is dead.
+    must(meta().change(f, [](InodeChange& c) -> Status { return c.inode.map.size = 9, Status(); }));
+    EXPECT_EQ(must(meta().get(f)).map.size, 9u);
+    meta().released(f);
+    EXPECT_EQ(purge(meta()), Inos{f});
+    EXPECT_EQ(records(group), 0u);
+    mount_->clock.advance_ns(10 * kLeaseNs);
+    EXPECT_EQ(purge(meta()), Inos{});
+    EXPECT_ERRNO(raw_.ask(std::move(Query(group_object(group)).exists())), ENOENT);
+    EXPECT_EQ(records(), 0u);
+}
+
+TEST_F(PurgeTest, ItsLocksGoWithAFile) {
+    Ino a = must(create("a")).ino;
+    EXPECT_OK(meta().lock(a, {.owner = 1}, nullptr));
+    EXPECT_OK(meta().unlock_owner(a, FileLock::Family::posix, 1));
+    must(meta().unlink(kRootIno, "a"));
+    EXPECT_EQ(purge(meta()), Inos{a});
+    EXPECT_ERRNO(raw_.ask(std::move(Query(locks_object(a)).exists())), ENOENT);
+}
+
+TEST_F(PurgeTest, ErrorsAndLostAnswersPostponeIt) {
+    std::set<Ino> made;
+    for (int i = 0; i < 40; ++i) {
+        made.insert(must(create("f" + std::to_string(i))).ino);
+        must(meta().unlink(kRootIno, "f" + std::to_string(i)));
+    }
+    std::set<Ino> gone;
+    mount_->faults->set_plan({.seed = 5, .error = 0.01, .lost_call = 0.1, .lost_reply = 0.1});
+    for (int i = 0; i < 200 && records() > 0; ++i) {
+        mount_->clock.advance_ns(kLeaseNs);
+        auto items = meta().purgeable(8);
+        if (items.ok())
+            for (const auto& item : *items) {
+                gone.insert(item.inode.ino);
+                (void)meta().purged(item);
+            }
+    }
+    mount_->faults->set_plan({});
+    EXPECT_EQ(gone, made);
+    EXPECT_EQ(records(), 0u);
+}
+
+TEST_F(PurgeTest, ADeathBeforeTheRecordGoesMeansItIsDoneAgain) {
+    Ino a = must(create("a")).ino;
+    must(meta().unlink(kRootIno, "a"));
+    ASSERT_EQ(must(meta().purgeable(1)).size(), 1u);
+    mount_->die();
+    EXPECT_EQ(records(), 1u);
+    EXPECT_EQ(must(others().get(a)).links, 0u);
+}
+
+}  // namespace
+}  // namespace meshfs

@@ -1,0 +1,36 @@
+#include "fs/meta/purges.h"
+
+namespace meshfs {
+
+void Purges::put_cleared(Purgeable item) {
+    MutexLock lock(mutex_);
+    cleared_.push_back(std::move(item));
+}
+
+std::vector<Purgeable> Purges::take_cleared(size_t max) {
+    MutexLock lock(mutex_);
+    std::vector<Purgeable> taken;
+    for (; !cleared_.empty() && taken.size() < max; cleared_.pop_front()) taken.push_back(std::move(cleared_.front()));
+    return taken;
+}
+
+std::string Purges::token_of(const Place& place) { return place.first.name + "/" + place.second; }
+
+bool Purges::put_removed(const Purgeable& item) {
+    auto end = item.token.find('/');  // no object of the metadata pool has one in its name
+    MutexLock lock(mutex_);
+    removed_.emplace_back(ObjectName{kMetaPool, item.token.substr(0, end)}, item.token.substr(end + 1));
+    return removed_.size() >= kRemovedMax;
+}
+
+void Purges::put_removed(Place place) {
+    MutexLock lock(mutex_);
+    removed_.push_back(std::move(place));
+}
+
+std::vector<Purges::Place> Purges::take_removed() {
+    MutexLock lock(mutex_);
+    return std::exchange(removed_, {});
+}
+
+}  // namespace meshfs
