@@ -61,7 +61,7 @@ public:
     // Atomically at the end of the file as this mount sees it; answers the offset.
     virtual void append(Buffer bytes, Then<uint64_t> then) = 0;
 
-    // These block.
+    // These block.  From here on to `published` one caller at a time; reads and writes may come at any time.
     virtual Status truncate(uint64_t size) = 0;              // both ways; bytes beyond never come back
     virtual Status zero(ByteRange range, bool keep_size) = 0;  // fallocate ZERO_RANGE
     virtual Status punch(ByteRange range) = 0;               // a hole; size stays
@@ -72,8 +72,11 @@ public:
     // An error keeps the bytes dirty, and is told again to the next flush until they are stored.
     virtual Result<Publication> flush() = 0;
     virtual void published(const Publication& what) = 0;  // metadata has it
-    // Metadata of another mount's making: the new base below own unpublished writes.
+    // Metadata of another mount's making: the new base below own unpublished writes.  What is already stored where
+    // the new map has it, or has nothing, stays; the rest is dirty again.
     virtual void rebase(const FileMap& map) = 0;
+    // False: other mounts may write to this file too.  At first true.
+    virtual void set_alone(bool alone) = 0;
     // Drops own unpublished writes (the file is gone, or was lost).
     virtual void discard() = 0;
 };

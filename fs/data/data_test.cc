@@ -8,6 +8,7 @@
 
 #include "fs/store/fault_store.h"
 #include "fs/store/memory_store.h"
+#include "fs/store/metered_store.h"
 
 namespace meshfs {
 namespace {
@@ -158,6 +159,81 @@ TEST_F(FileBytes, WhatTwoMountsWroteAtOnceIsAllThere) {
     EXPECT_EQ(read(0, 2), "aa");
     EXPECT_EQ(read(200'000, 4), "mine");
     EXPECT_EQ(read(300'000, 6), "theirs");
+}
+
+TEST_F(FileBytes, OfAnotherMountAreNotCutByAnOlderMap) {
+    open();
+    write(0, std::string(100'000, 'a'));
+    publish();
+    auto other = std::exchange(file_, nullptr);
+    open();
+    write(100'000, std::string(50'000, 'b'));
+    publish();  // fsynced
+    auto mine = std::exchange(file_, std::move(other));
+    write(100'000, std::string(10, 'c'));  // by the map of before
+    ASSERT_TRUE(file_->flush().ok());
+    file_.reset();  // and that mount dies
+    open();
+    EXPECT_EQ(read(100'008, 4), "ccbb");
+    EXPECT_EQ(read(149'998, 10), "bb");
+}
+
+TEST_F(FileBytes, OfTwoMountsThatFillOneFileAreOneExtentAndStoredOnce) {
+    MeteredStore store(std::make_unique<MemoryStore>(std::make_shared<MemoryCluster>()));
+    Data data(store, Clock::system(), {}, hooks());
+    published_.size = 1;
+    published_.extents = {{.offset = 0, .length = 1, .blob_offset = 0, .blob = hooks().next_blob()}};
+    std::unique_ptr<FileData> mounts[2];
+    for (auto& mount : mounts) {
+        mount = data.open(Ino{77}, published_);
+        mount->set_alone(false);
+    }
+    auto publish_of = [&](size_t i, FileMap& based_on) {
+        for (auto flushed = mounts[i]->flush();; flushed = mounts[i]->flush()) {
+            if (published_ == based_on) {
+                based_on = published_ = flushed->map;
+                return mounts[i]->published(*flushed);
+            }
+            mounts[i]->rebase(based_on = published_);
+        }
+    };
+    FileMap known[2] = {published_, published_};
+    constexpr uint64_t kPiece = 10'000;
+    for (uint64_t i = 0; i < 40; ++i) {
+        mounts[i % 2]->write(((i * 7) % 40) * kPiece, Buffer::copy_of(std::string(kPiece, static_cast<char>('A' + i))),
+                             [](Status) {});
+        if (i % 4 > 1) continue;
+        publish_of(i % 2, known[i % 2]);
+    }
+    publish_of(0, known[0]);
+    publish_of(1, known[1]);
+    ASSERT_EQ(published_.extents.size(), 1u);
+    uint64_t stored = 0;
+    for (const StoreCount& count : store.counts().counts) stored += count.kind == StoreCount::Kind::write ? count.bytes : 0;
+    EXPECT_EQ(stored, 40 * kPiece);
+    auto reader = data.open(Ino{77}, published_);
+    for (uint64_t i = 0; i < 40; ++i) {
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { reader->read({((i * 7) % 40) * kPiece, 3}, std::move(t)); });
+        EXPECT_EQ(join(*got), std::string(3, static_cast<char>('A' + i)));
+    }
+}
+
+TEST_F(FileBytes, AHoleIsMadeAgainInTheMapOfAnotherMount) {
+    open();
+    write(0, "0123456789");
+    publish();
+    auto other = std::exchange(file_, nullptr);
+    open();
+    write(8, "xyz");
+    publish();
+    file_ = std::move(other);
+    ASSERT_TRUE(file_->punch({2, 4}).ok());
+    write(4, "w");
+    ASSERT_TRUE(file_->flush().ok());
+    file_->rebase(published_);
+    publish();
+    open();
+    EXPECT_EQ(read(0, 20), std::string("01\0\0w\0" "67xyz", 11));
 }
 
 TEST_F(FileBytes, SeekFindsHolesOfAbsentObjects) {

@@ -40,27 +40,29 @@ Extents cut_extents(Extents& extents, uint64_t size, uint32_t object_bytes) {
             gone.push_back(last);
             continue;
         }
-        Extent kept = part_of(last, {last.offset, size - last.offset});
-        kept.flags |= Extent::closed;
         gone.push_back(part_of(last, {size, last.end() - size}));
-        extents.push_back(kept);
+        extents.push_back(part_of(last, {last.offset, size - last.offset}));
         break;
     }
     std::reverse(gone.begin(), gone.end());
-    for (Extent& g : gone)
-        for (const Extent& kept : extents)
-            if (kept.blob == g.blob && (kept.end() - 1) / object_bytes == g.offset / object_bytes)
-                g.flags |= Extent::tail;
+    for (Extent& g : gone) {
+        for (Extent& kept : extents) {
+            if (kept.blob != g.blob) continue;
+            kept.flags |= Extent::closed;
+            if ((kept.end() - 1) / object_bytes == g.offset / object_bytes) g.flags |= Extent::tail;
+        }
+    }
     return gone;
 }
 
-void add_own(Extents& extents, ByteRange range, BlobId blob) {
+void add_own(Extents& extents, ByteRange range, BlobId blob, bool over_gaps) {
     auto after = std::partition_point(extents.begin(), extents.end(),
                                       [&](const Extent& e) { return e.offset < range.offset; });
     Extent added{.offset = range.offset, .length = range.length, .blob_offset = range.offset, .blob = blob};
     auto joins = [&](const Extent& e) { return e.kind == Extent::Kind::own && e.blob == blob; };
-    bool joins_before = after != extents.begin() && joins(*(after - 1));
-    bool joins_after = after != extents.end() && joins(*after);
+    bool joins_before = after != extents.begin() && joins(*(after - 1)) &&
+                        (over_gaps || (after - 1)->end() == range.offset);
+    bool joins_after = after != extents.end() && joins(*after) && (over_gaps || after->offset == range.end());
     if (joins_before && joins_after) {
         Extent& before = *(after - 1);
         before.flags = after->flags;
@@ -75,6 +77,11 @@ void add_own(Extents& extents, ByteRange range, BlobId blob) {
     } else {
         extents.insert(after, added);
     }
+}
+
+BlobId open_end(const Extents& extents) {
+    if (extents.empty() || (extents.back().flags & Extent::closed) != 0) return {};
+    return extents.back().blob;
 }
 
 bool are_valid(const Extents& extents) {

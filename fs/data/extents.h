@@ -18,13 +18,17 @@ struct Mapped {
 // The range cut at the borders of extents and holes, in order.
 std::vector<Mapped> map_range(const Extents& extents, ByteRange range);
 
-// Takes away what lies at `size` and beyond; returns it.  What is cut keeps its front and is closed: nothing
-// may be written beyond its end in this blob again, since the objects there will be deleted some time.  What
-// begins in an object that is still mapped is marked as a tail.
+// Takes away what lies at `size` and beyond; returns it.  A blob of which something goes is closed where it is still
+// mapped: nothing more may be mapped in it, since the objects there will be deleted some time.  What begins in an
+// object that is still mapped is marked as a tail.
 Extents cut_extents(Extents& extents, uint64_t size, uint32_t object_bytes);
 
-// Maps `range` to `blob`, where no extent is; neighbours of the same blob become one, over the gap between.
-void add_own(Extents& extents, ByteRange range, BlobId blob);
+// Maps `range` to `blob`, where no extent is; neighbours of the same blob become one if they touch, or, `over_gaps`,
+// with what lies between: then the gaps are holes of the blob, where no one has ever written.
+void add_own(Extents& extents, ByteRange range, BlobId blob, bool over_gaps);
+
+// The blob that may be mapped beyond the last extent: its own, unless it is closed; 0: none.
+BlobId open_end(const Extents& extents);
 
 // EIO: overlaps, zero lengths, ends beyond 2^63-1, or kinds this version does not know.
 bool are_valid(const Extents& extents);

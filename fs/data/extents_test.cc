@@ -57,13 +57,26 @@ TEST(Extents, ACutClosesWhatItLeaves) {
     EXPECT_TRUE(gone[1].flags & Extent::tail);
 }
 
+TEST(Extents, ABlobOfWhichAPartIsCutIsClosedAllOver) {
+    Extents list{own(0, 10, 1), own(20, 10, 1)};
+    ASSERT_EQ(cut_extents(list, 15, 1 << 16).size(), 1u);
+    EXPECT_EQ(open_end(list), BlobId{});  // else bytes written there again would go with those that are cut
+    EXPECT_EQ(open_end({own(0, 10, 1)}), BlobId{1});
+}
+
 TEST(Extents, NeighboursOfOneBlobBecomeOne) {
     Extents list{own(0, 10, 1), own(50, 10, 1)};
-    add_own(list, {20, 10}, BlobId{1});
+    add_own(list, {20, 10}, BlobId{1}, false);
+    EXPECT_EQ(list.size(), 3u);
+    add_own(list, {30, 20}, BlobId{1}, false);
+    add_own(list, {10, 10}, BlobId{1}, false);
     ASSERT_EQ(list.size(), 1u);
     EXPECT_EQ(list[0].end(), 60u);
-    add_own(list, {70, 5}, BlobId{2});
+    add_own(list, {70, 5}, BlobId{2}, true);
     EXPECT_EQ(list.size(), 2u);
+    add_own(list, {100, 5}, BlobId{2}, true);
+    ASSERT_EQ(list.size(), 2u);
+    EXPECT_EQ(list[1], own(70, 35, 2));
 }
 
 TEST(Extents, DamagedListsAreNotValid) {

@@ -100,37 +100,66 @@ void FileDataNow::append(Buffer bytes, Then<uint64_t> then) {
 void FileDataNow::published(const Publication& what) {
     MutexLock lock(mutex_);
     if (what.number != number_ || !what.changed) return;
-    freed_.erase(freed_.begin(), freed_.begin() + static_cast<ptrdiff_t>(freed_in_publication_));
-    freed_in_publication_ = 0;
+    freed_.clear();
     unpublished_bytes_.clear();
-    if (changes_ == changes_in_publication_) {
-        truncated_to_.reset();
-        grown_to_ = 0;
-        unpublished_ = false;
-        mtime_ = {};
-    }
+    truncated_to_.reset();
+    grown_to_ = 0;
+    cleared_.clear();
+    if (changes_ != changes_in_publication_) return;
+    unpublished_ = false;
+    mtime_ = {};
 }
 
 void FileDataNow::rebase(const FileMap& map) {
     Exclusive alone(*this);
     MutexLock lock(mutex_);
-    map_ = map;
+    FileMap mine = std::exchange(map_, map);
     fresh_ = {};
+    freed_.clear();
     if (unpublished_) {
-        // Own changes again, on the other mount's: its extents stay, own bytes go to the store once more.
-        freed_.clear();
-        freed_in_publication_ = 0;
+        // Own changes again, on the other mount's.
         if (truncated_to_) {
             cut_map(*truncated_to_);
             map_.size = *truncated_to_;
         }
         map_.size = std::max(map_.size, grown_to_);
-        uint64_t before = dirty_.bytes();
-        dirty_.put_below(unpublished_bytes_);
-        core_->budget.count(dirty_.bytes() - before);
-        unpublished_bytes_.clear();
+        clears_again_ = !cleared_.empty();
+        keep_stored(mine);
     }
     size_ = std::max(map_.size, dirty_.end());
+}
+
+// Bytes that this mount stored by `mine`, not yet published, under the map of another.
+void FileDataNow::keep_stored(const FileMap& mine) {
+    Dirty moved;  // to be stored once more, elsewhere
+    for (const auto& [offset, bytes] : unpublished_bytes_.pieces()) {
+        for (const Mapped& stored : map_range(mine.extents, {offset, bytes.size()})) {
+            BlobId blob = stored.extent ? stored.extent->blob : BlobId{};
+            for (const Mapped& part : map_range(map_.extents, stored.range)) {
+                bool is_there = part.extent && part.extent->blob == blob;
+                bool may_be_there = !part.extent && blob != BlobId{} && open_end(map_.extents) == blob;
+                if (clears_again_ || (!is_there && !may_be_there)) {
+                    moved.put(part.range.offset, bytes.slice(part.range.offset - offset, part.range.length));
+                    continue;
+                }
+                map_.size = std::max(map_.size, part.range.end());
+                if (is_there) continue;
+                add_own(map_.extents, part.range, blob, false);
+                map_.bytes += part.range.length;
+            }
+        }
+    }
+    for (const auto& [offset, bytes] : moved.pieces()) unpublished_bytes_.drop({offset, bytes.size()});
+    uint64_t before = dirty_.bytes();
+    dirty_.put_below(moved);
+    core_->budget.count(dirty_.bytes() - before);
+}
+
+void FileDataNow::set_alone(bool alone) {
+    Exclusive exclusive(*this);
+    MutexLock lock(mutex_);
+    is_alone_ = alone;
+    fresh_ = {};
 }
 
 void FileDataNow::discard() {
@@ -142,8 +171,9 @@ void FileDataNow::discard() {
     unpublished_bytes_.clear();
     truncated_to_.reset();
     grown_to_ = 0;
+    cleared_.clear();
+    clears_again_ = false;
     freed_.clear();
-    freed_in_publication_ = 0;
     size_ = map_.size;
     unpublished_ = false;
     mtime_ = {};

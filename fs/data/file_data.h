@@ -34,6 +34,7 @@ public:
     Result<Publication> flush() override;
     void published(const Publication& what) override;
     void rebase(const FileMap& map) override;
+    void set_alone(bool alone) override;
     void discard() override;
 
 private:
@@ -58,12 +59,13 @@ private:
         ByteRange range;
         BlobId blob;
         bool is_mapped = false;  // there already; else an extent is added once the bytes are stored
-        bool follows = false;    // the blob's last published byte; others may have left bytes there
     };
     Status store_pieces(const Target& target);
     Status reach(BlobId blob, uint64_t last_object);
     std::vector<Target> targets_of(ByteRange range);
     Status clear(ByteRange range);     // stored bytes become zeros; under Exclusive
+    Status clear_again();              // what was cleared in a map that another mount has replaced; under Exclusive
+    void keep_stored(const FileMap& mine) REQUIRES(mutex_);
     void grow(uint64_t size) REQUIRES(mutex_);
     void cut_map(uint64_t size) REQUIRES(mutex_);  // what lies beyond is freed
     void ask_for_flush();
@@ -82,15 +84,17 @@ private:
     Dirty unpublished_bytes_ GUARDED_BY(mutex_);
     std::optional<uint64_t> truncated_to_ GUARDED_BY(mutex_);  // the least size of unpublished truncates
     uint64_t grown_to_ GUARDED_BY(mutex_) = 0;                 // size without bytes, unpublished
+    std::vector<ByteRange> cleared_ GUARDED_BY(mutex_);        // unpublished holes and zeros
+    bool clears_again_ GUARDED_BY(mutex_) = false;             // they are to be made in this map too
     Time mtime_ GUARDED_BY(mutex_);                // of the last own write, {}: none unpublished
     std::list<ByteRange> reads_ GUARDED_BY(mutex_);  // of the store, under way
     Extents freed_ GUARDED_BY(mutex_);             // since the last published()
     bool unpublished_ GUARDED_BY(mutex_) = false;  // map_ or size_ is news
     uint64_t number_ GUARDED_BY(mutex_) = 0;       // of the last Publication
     uint64_t changes_ GUARDED_BY(mutex_) = 0, changes_in_publication_ GUARDED_BY(mutex_) = 0;
-    size_t freed_in_publication_ GUARDED_BY(mutex_) = 0;
     bool flush_asked_ GUARDED_BY(mutex_) = false;
     BlobId fresh_ GUARDED_BY(mutex_){};            // a blob only this object has written to
+    bool is_alone_ GUARDED_BY(mutex_) = true;      // no other mount writes to this file
     std::map<BlobId, uint64_t> reached_;           // last object recorded; under Exclusive
 };
 

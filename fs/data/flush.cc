@@ -10,6 +10,7 @@ Result<Publication> FileDataNow::flush() {
     Exclusive alone(*this);
     uint64_t changes = 0, size = 0;
     Time mtime;
+    TRY(clear_again());
     {
         MutexLock lock(mutex_);
         flush_asked_ = false;
@@ -45,7 +46,6 @@ Result<Publication> FileDataNow::flush() {
     publication.freed = freed_;
     publication.mtime = mtime;
     publication.number = ++number_;
-    freed_in_publication_ = freed_.size();
     changes_in_publication_ = changes;
     return publication;
 }
@@ -88,7 +88,8 @@ Status FileDataNow::store_flushing() {
         for (const Target& target : targets_of(run)) {
             TRY(store_pieces(target));
             MutexLock lock(mutex_);
-            if (!target.is_mapped) add_own(map_.extents, target.range, target.blob);
+            if (target.is_mapped) continue;
+            add_own(map_.extents, target.range, target.blob, is_alone_ && target.blob == fresh_);
         }
     }
     MutexLock lock(mutex_);
@@ -105,24 +106,21 @@ Status FileDataNow::store_flushing() {
     return {};
 }
 
-// Where the bytes of a range go: over what is mapped in place; on at the end of the last extent if they follow it; else to
-// a blob that only this object has written to, whose gaps are holes for certain.
+// Where the bytes of a range go: over what is mapped in place; on at the end of the last extent if they follow it.  Else,
+// if no other mount writes, to a blob that only this object has written to, whose gaps are holes for certain; if others
+// do, to the blob they all go on with, so that their bytes become one extent again once the gaps are full.
 std::vector<FileDataNow::Target> FileDataNow::targets_of(ByteRange range) {
     MutexLock lock(mutex_);
     std::vector<Target> targets;
+    BlobId last = open_end(map_.extents);
     for (const Mapped& part : map_range(map_.extents, range)) {
         if (part.extent) {
             targets.push_back({.range = part.range, .blob = part.extent->blob, .is_mapped = true});
             continue;
         }
-        const Extent* last = map_.extents.empty() ? nullptr : &map_.extents.back();
-        bool follows = last != nullptr && part.range.offset == last->end() && (last->flags & Extent::closed) == 0;
-        if (follows) {
-            targets.push_back({.range = part.range, .blob = last->blob, .follows = true});
-            continue;
-        }
-        if (fresh_ == BlobId{}) fresh_ = core_->hooks.next_blob();
-        targets.push_back({.range = part.range, .blob = fresh_});
+        bool goes_on = last != BlobId{} && (!is_alone_ || part.range.offset == map_.extents.back().end());
+        if (!goes_on && fresh_ == BlobId{}) fresh_ = core_->hooks.next_blob();
+        targets.push_back({.range = part.range, .blob = goes_on ? last : fresh_});
     }
     return targets;
 }
@@ -148,36 +146,22 @@ Status FileDataNow::store_pieces(const Target& target) {
     IoBatch batch(core_->store);
     size_t at = 0;
     for (const Piece& piece : pieces_of(layout, target.range)) {
-        ObjectName object = blob_object(layout, target.blob, piece.object);
-        // What follows an older end is written behind a cut: bytes that a writer which died has left there, and never
-        // published, do not come back.  In one mutation if it is small enough.
-        Mutation mutation(object);
-        mutation.create().truncate(piece.in_object);
-        bool is_one = target.follows && piece.range.length <= kTransferMax;
-        if (target.follows && !is_one) TRY(core_->store.apply(mutation));
         while (at < parts.size() && parts[at].offset < piece.range.end()) {
             uint64_t from = std::max(parts[at].offset, piece.range.offset);
             uint64_t part_end = parts[at].offset + parts[at].bytes.size();
             uint64_t to = std::min(part_end, piece.range.end());
             for (uint64_t done = from; done < to; done += kTransferMax) {
                 uint64_t length = std::min<uint64_t>(kTransferMax, to - done);
-                Buffer bytes = parts[at].bytes.slice(done - parts[at].offset, length);
-                uint64_t in_object = piece.in_object + (done - piece.range.offset);
-                if (is_one) {
-                    mutation.write(in_object, std::move(bytes));
-                    continue;
-                }
                 Transfer transfer;
                 transfer.direction = Transfer::Direction::write;
-                transfer.object = object;
-                transfer.offset = in_object;
-                transfer.bytes = std::move(bytes);
+                transfer.object = blob_object(layout, target.blob, piece.object);
+                transfer.offset = piece.in_object + (done - piece.range.offset);
+                transfer.bytes = parts[at].bytes.slice(done - parts[at].offset, length);
                 batch.add(std::move(transfer));
             }
             if (part_end > piece.range.end()) break;
             ++at;
         }
-        if (is_one) batch.add(std::move(mutation));
     }
     return batch.wait();
 }

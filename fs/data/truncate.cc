@@ -105,11 +105,25 @@ Status FileDataNow::punch(ByteRange range) {
         dirty_.drop(range);
         unpublished_bytes_.drop(range);
         core_->budget.drop(before - dirty_.bytes());
+        if (!core_->store.is_exclusive()) cleared_.push_back(range);
         mtime_ = core_->clock.now();
         unpublished_ = true;
         ++changes_;
     }
     return clear(range);
+}
+
+Status FileDataNow::clear_again() {
+    std::vector<ByteRange> ranges;
+    {
+        MutexLock lock(mutex_);
+        if (!clears_again_) return {};
+        ranges = cleared_;
+    }
+    for (const ByteRange& range : ranges) TRY(clear(range));
+    MutexLock lock(mutex_);
+    clears_again_ = false;
+    return {};
 }
 
 Status FileDataNow::zero(ByteRange range, bool keep_size) {
