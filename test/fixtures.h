@@ -85,11 +85,17 @@ public:
         vfs = std::make_unique<Vfs>(*store, *meta, Clock::system(), settings);
     }
     ~Mount() {
-        if (vfs) EXPECT_OK(vfs->stop());
+        if (vfs && !is_dead) EXPECT_OK(vfs->stop());
         vfs.reset();
-        if (meta) EXPECT_OK(meta->close());
+        if (meta && !is_dead) EXPECT_OK(meta->close());
         meta.reset();
         store->stop();
+    }
+
+    // As SIGKILL does: what has not reached the store never will.  Others find out by its silence.
+    void kill() {
+        faults->kill();
+        is_dead = true;
     }
 
     // --- the calls of tests, by path where that is shorter
@@ -174,6 +180,7 @@ public:
     }
 
     Caller root;
+    bool is_dead = false;
     FaultStore* faults = nullptr;
     std::unique_ptr<Store> store;
     std::unique_ptr<Meta> meta;

@@ -14,6 +14,7 @@
 #include "fs/meta/numbers.h"
 #include "fs/meta/open_files.h"
 #include "fs/meta/purges.h"
+#include "fs/meta/rooms.h"
 #include "fs/meta/session.h"
 #include "fs/store/store.h"
 
@@ -44,6 +45,7 @@ public:
 
     Holders holders;
     Recalled recalled;
+    Rooms rooms;
     Intents intents;
 
     // Null in a read-only mount.

@@ -59,7 +59,9 @@ Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions
     if (!core->options.read_only) {
         core->numbers = TRY(Numbers::take(store, clock));
         core->session = TRY(Session::begin(store, clock, core->volume, core->numbers->session(), core->options));
-        core->session->on_recall([core = core.get()](const std::string& object) { core->recalled.push(object); });
+        core->session->on_recall([core = core.get()](const std::string& object) {
+            if (!core->rooms.tell(object)) core->recalled.push(object);
+        });
         core->session->on_beat([core = core.get()] { tend(*core); });
         core->session->on_question([raw = core.get()](std::string_view question) {
             return ops::answer_which_are_open(*raw, question);
@@ -116,6 +118,12 @@ void Meta::watch_locks(Ino ino, std::function<void()> changed) {
     core_->lock_watches.watch(core_->store, ino, std::move(changed));
 }
 void Meta::unwatch_locks() { core_->lock_watches.stop(); }
+
+void Meta::ask_for_room(SessionId writer, Ino ino, uint64_t write_version) {
+    core_->session->recall(writer, Rooms::recall_name(ino), write_version);
+}
+void Meta::on_room_wanted(std::function<void(Ino)> wanted) { core_->rooms.on_wanted(std::move(wanted)); }
+Result<bool> Meta::is_alive(SessionId other) { return TRY(core_->look_at(other)) == SessionState::alive; }
 
 const VolumeInfo& Meta::volume() const { return core_->volume; }
 SessionId Meta::session() const { return core_->session_id(); }

@@ -188,6 +188,14 @@ public:
     void watch_locks(Ino ino, std::function<void()> changed);
     void unwatch_locks();  // no `changed` is called any more, nor taken
 
+    // --- who writes a file.  By its inode a session does alone, and another wants to: asked for room, again and again
+    // until its name is no longer there.  `wanted` of the one asked must only hand over; null: it is not called any more.
+    void ask_for_room(SessionId writer, Ino ino, uint64_t write_version);
+    void on_room_wanted(std::function<void(Ino)> wanted);
+    // One look, without waiting: who waits for its end looks again.  False: it ended, or is dead, and none of its writes
+    // can land any more where the keyring allows to see to that.
+    Result<bool> is_alive(SessionId other);
+
     // --- the volume and who uses it
     const VolumeInfo& volume() const;
     SessionId session() const;

@@ -79,16 +79,22 @@ Result<Inode> change_size(VfsCore& core, const Caller& caller, Ino ino, const Se
         TRY(check_is_changeable(inode));
         TRY(check_may(caller, inode, W_OK));
         file = TRY(core.open_inodes->use(ino)).file;
-        core.publisher->take_over(*file, inode, false);
+        core.publisher->take_over(*file, inode);
     }
     Time now = core.clock.now();
     auto cut = [&]() -> Result<std::optional<Inode>> {
-        TRY(file->data->truncate(*set.size));
-        {
-            MutexLock lock(file->mutex);
-            file->times_set = now;
-        }
-        return core.publisher->publish(*file, [&](Inode& inode) { return change_inode(caller, inode, set, now); });
+        std::optional<Inode> changed;
+        TRY(core.change_bytes(*file, [&]() -> Status {
+            TRY(file->data->truncate(*set.size));
+            {
+                MutexLock lock(file->mutex);
+                file->times_set = now;
+            }
+            changed = TRY(core.publisher->publish_in_turn(
+                *file, [&](Inode& inode) { return change_inode(caller, inode, set, now); }));
+            return {};
+        }));
+        return changed;
     };
     auto changed = cut();
     core.open_inodes->done(file);

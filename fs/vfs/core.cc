@@ -27,7 +27,7 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
     open_inodes = std::make_unique<OpenInodes>(
         meta, [this](const Inode& inode) { return data->open(inode.ino, inode.map); });
     publisher = std::make_unique<Publisher>(meta, clock, *open_inodes, [this](Ino ino) { changed_inode(false, ino); });
-    appends = std::make_unique<Appends>(meta, *publisher, *open_inodes);
+    if (is_shared && !settings.read_only) sharing = std::make_unique<Sharing>(meta, clock, *publisher, *open_inodes);
     purger = std::make_unique<Purger>(meta, *data);
 
     bool local = locks_locally();
@@ -60,7 +60,7 @@ void VfsCore::keep_house() {
         }
         publisher->publish_marked();
         if (is_shared) {
-            appends->let_go_wanted();
+            if (sharing != nullptr) sharing->look_around();
             lock_waits->try_all_again();
         }
         if (!settings.read_only) purger->wake();
@@ -86,10 +86,11 @@ Status VfsCore::stop() {
     meta.unwatch_locks();
     lock_waits->stop();
     Status stored = publisher->publish_all();
+    if (sharing != nullptr) sharing->stop();
     for (uint64_t number : handles.numbers()) {
         auto handle = handles.remove(number);
         if (handle == nullptr || handle->kind != Handle::Kind::file) continue;
-        if (handle->appends()) appends->close(*handle->file);
+        (void)close_for_writing(*handle);  // what cannot be stored now is lost, and was told of by publish_all()
         open_inodes->done(handle->file);
     }
     workers->stop();
@@ -105,7 +106,10 @@ Attributes VfsCore::attributes_of(Inode inode) {
     Attributes a;
     uint64_t bytes = inode.map.bytes;
     if (auto file = inode.is_file() ? open_inodes->find(inode.ino) : nullptr) {
-        if (is_shared) publisher->take_over(*file, inode, false);
+        if (is_shared && file->turn.try_take()) {  // who has it finds out by himself
+            TurnTaken turn(file->turn);
+            publisher->take_over_in_turn(*file, inode);
+        }
         Time written = file->data->mtime();
         MutexLock lock(file->mutex);
         written = std::max(written, file->touched);
@@ -229,8 +233,34 @@ std::pair<uint64_t, std::shared_ptr<Handle>> VfsCore::add_handle(const Caller& c
     handle->flags = flags;
     handle->checked = caller.check;
     handle->file = std::move(file);
+    if (handle->writes()) {
+        MutexLock lock(handle->file->mutex);
+        ++handle->file->writers;
+    }
     publisher->begin_errors(*handle->file, *handle);
     return {handles.add(handle), handle};
+}
+
+Status VfsCore::change_bytes(OpenInode& file, const std::function<Status()>& change) {
+    MyTurn turn(file.turn);
+    if (sharing != nullptr) TRY(sharing->enter(file));
+    bool is_several = file.role == OpenInode::Role::several;
+    if (is_several) publisher->take_over_in_turn(file, TRY(meta.get(file.ino)));
+    TRY(change());
+    if (is_several) TRY(publisher->publish_in_turn(file));
+    return {};
+}
+
+Status VfsCore::close_for_writing(Handle& handle) {
+    if (!handle.writes()) return {};
+    OpenInode& file = *handle.file;
+    {
+        MutexLock lock(file.mutex);
+        if (--file.writers > 0) return {};
+    }
+    if (sharing == nullptr || file.role == OpenInode::Role::none) return {};
+    MyTurn turn(file.turn);
+    return sharing->leave(file);
 }
 
 Result<std::shared_ptr<Handle>> VfsCore::file_handle(uint64_t number) {

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "fs/base/thread.h"
-#include "fs/vfs/append.h"
 #include "fs/vfs/handles.h"
 #include "fs/vfs/lock_table.h"
 #include "fs/vfs/lock_waits.h"
@@ -17,6 +16,7 @@
 #include "fs/vfs/publisher.h"
 #include "fs/vfs/purger.h"
 #include "fs/vfs/served.h"
+#include "fs/vfs/sharing.h"
 #include "fs/vfs/vfs.h"
 
 namespace meshfs {
@@ -61,6 +61,9 @@ public:
     void drop_locks(Ino ino, FileLock::Family family, uint64_t owner);
     bool locks_locally() const { return settings.local_locks || settings.read_only || !is_shared; }
     Result<std::shared_ptr<Handle>> file_handle(uint64_t number);  // EBADF; EISDIR
+    // Bytes changed otherwise than by writing, as the file is by now among all mounts.  Blocks.
+    Status change_bytes(OpenInode& file, const std::function<Status()>& change);
+    Status close_for_writing(Handle& handle);  // the last one publishes
 
     Store& store;
     Meta& meta;
@@ -78,7 +81,7 @@ public:
     std::unique_ptr<Data> data;
     std::unique_ptr<OpenInodes> open_inodes;
     std::unique_ptr<Publisher> publisher;
-    std::unique_ptr<Appends> appends;
+    std::unique_ptr<Sharing> sharing;  // null: nobody else can be there
     std::unique_ptr<Purger> purger;
     ServedPrefixes served;
     LockTable lock_table;

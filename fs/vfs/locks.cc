@@ -43,7 +43,7 @@ void publish_before_unlock(VfsCore& core, Ino ino) {
 void look_anew(VfsCore& core, Ino ino) {
     auto file = core.locks_locally() ? nullptr : core.open_inodes->find(ino);
     if (file == nullptr) return;
-    if (auto inode = core.meta.get(ino)) core.publisher->take_over(*file, *inode, false);
+    if (auto inode = core.meta.get(ino)) core.publisher->take_over(*file, *inode);
 }
 
 }  // namespace

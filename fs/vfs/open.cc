@@ -1,6 +1,8 @@
 // Open files: open, close (flush), fsync, release.
 #include <unistd.h>
 
+#include "fs/base/log.h"
+#include "fs/base/wire.h"
 #include "fs/vfs/core.h"
 
 namespace meshfs {
@@ -23,6 +25,20 @@ Status check_may_open(const VfsCore& core, const Caller& caller, const Inode& in
     return check_may(caller, inode, wanted_access(flags) | ((flags & O_TRUNC) != 0 ? W_OK : 0));
 }
 
+// Other mounts see at their open what was closed before.  An error is kept, and told by the caller.
+void publish_at_close(VfsCore& core, OpenInode& file) {
+    MyTurn turn(file.turn);
+    bool is_last;
+    {
+        MutexLock lock(file.mutex);
+        is_last = file.writers <= 1;
+    }
+    // In one step with what there is to publish; else release() does it, and nobody waits for that.
+    bool leaves = is_last && core.sharing != nullptr && file.role == OpenInode::Role::alone && file.data->is_dirty();
+    if (leaves) (void)core.sharing->leave(file);
+    else (void)core.publisher->publish_in_turn(file);
+}
+
 }  // namespace
 
 // Close-to-open: every open looks the inode up anew and takes over what other mounts have published.
@@ -42,7 +58,7 @@ Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
         core_->open_inodes->done(file);
         return may.error();
     }
-    core_->publisher->take_over(*file, *inode, false);
+    core_->publisher->take_over(*file, *inode);
     core_->note_inode(*file, *inode);
 
     OpenedFile opened;
@@ -52,7 +68,8 @@ Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
     auto [number, handle] = core_->add_handle(caller, file, flags);
     opened.handle = number;
     // The end of the file is where all mounts put it, so the kernel must not keep pages by its own idea of it.
-    opened.direct_io = (flags & O_DIRECT) != 0 || (core_->is_shared && handle->appends() && handle->writes());
+    opened.direct_io = (flags & O_DIRECT) != 0 || file->looks_anew ||
+                       (core_->is_shared && handle->appends() && handle->writes());
     opened.no_flush = !handle->writes() && !file->had_posix_lock;
     if ((flags & O_TRUNC) == 0) {
         opened.attributes = core_->attributes_of(std::move(*inode));
@@ -79,6 +96,7 @@ Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags) {
         return inode.error();
     }
     note_inode(*used.file, *inode);
+    used.file->is_new = true;
     open_inodes->remember(ino, used.file->version.load());
     OpenedFile opened;
     auto [number, handle] = add_handle(caller, used.file, flags);
@@ -107,8 +125,7 @@ Status Vfs::flush(uint64_t number, uint64_t lock_owner) {
     auto handle = TRY(core_->handles.find(number));
     if (handle->kind != Handle::Kind::file) return {};
     OpenInode& file = *handle->file;
-    // Other mounts see at their open what was closed before; on a store of our own nobody else looks.
-    if (core_->is_shared && handle->writes()) (void)core_->publisher->publish(file);  // its error is told below
+    if (core_->is_shared && handle->writes()) publish_at_close(*core_, file);
     if (file.had_posix_lock) core_->drop_locks(handle->ino, FileLock::Family::posix, lock_owner);
     if (!handle->writes()) return {};
     return core_->publisher->tell_error(file, *handle);
@@ -146,7 +163,9 @@ void Vfs::release(uint64_t number, uint64_t lock_owner, bool flock_release) {
     for (auto [is_flock, owner] : owners)
         core_->drop_locks(handle->ino, is_flock ? FileLock::Family::flock : FileLock::Family::posix, owner);
     if (handle->kind != Handle::Kind::file) return;
-    if (core_->is_shared && handle->appends()) core_->appends->close(*handle->file);
+    if (auto done = core_->close_for_writing(*handle); !done)
+        log_warning("a file's bytes could not be published at its close; they are kept and tried again",
+                    {{"inode", hex(raw(handle->ino))}, {"error", done.error().text()}});
     core_->open_inodes->done(handle->file);
 }
 

@@ -35,11 +35,18 @@ struct OpenInode {
     std::atomic<bool> are_pages_stale{false};  // another mount's bytes were taken over since the last open
     std::atomic<uint64_t> version{0};          // content version that `data` is based on; changed under `turn`
 
-    // Appending from several mounts (append.h); under `turn`.
-    bool has_append_lease = false;
-    bool shares_appends = false;
+    // Writing beside other mounts (sharing.h).
+    enum class Role : uint8_t { none, alone, several };
+    std::atomic<Role> role{Role::none};        // changed under `turn` and `mutex`
+    std::atomic<bool> is_new{false};           // made by this mount, not published yet
+    std::atomic<bool> looks_anew{false};       // several mounts write to it
+    bool holds_append_lock = false;            // under `turn`
+    int64_t owes_room_since = 0;               // under `turn`; by boot_ns(), 0: it does not
 
     Mutex mutex;
+    CondVar accepted;
+    size_t writers GUARDED_BY(mutex) = 0;      // handles
+    size_t accepting GUARDED_BY(mutex) = 0;    // writes on their way into memory
     Time times_set GUARDED_BY(mutex);                // when utimens last set mtime: earlier writes do not count
     Time touched GUARDED_BY(mutex);                  // changed otherwise than by write (fallocate)
     std::optional<Time> atime GUARDED_BY(mutex);     // to be published

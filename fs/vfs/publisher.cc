@@ -65,7 +65,9 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
         }
         file.data->published(what);
         if (!is_nowhere) {
-            file.version = changed->content_version;
+            if (what.changed) file.version = changed->content_version;
+            file.is_new = false;
+            take_over_in_turn(file, *changed);  // with nothing of our own, what another mount has published
             if (!file.are_pages_stale) open_inodes_.remember(file.ino, changed->content_version);
             else open_inodes_.remember(file.ino, {});
         }
@@ -94,11 +96,16 @@ void Publisher::rebase(OpenInode& file, const Inode& inode) {
     others_wrote_(file.ino);
 }
 
-void Publisher::take_over(OpenInode& file, const Inode& inode, bool has_turn) {
+void Publisher::take_over(OpenInode& file, const Inode& inode) {
+    file.looks_anew = inode.writer == kSeveral;
     if (inode.content_version <= file.version) return;
-    if (!has_turn && !file.turn.try_take()) return;  // who has it will find out
+    MyTurn turn(file.turn);
+    take_over_in_turn(file, inode);
+}
+
+void Publisher::take_over_in_turn(OpenInode& file, const Inode& inode) {
+    file.looks_anew = inode.writer == kSeveral;
     if (inode.content_version > file.version) rebase(file, inode);
-    if (!has_turn) file.turn.give();
 }
 
 void Publisher::mark_dirty(const std::shared_ptr<OpenInode>& file) {

@@ -32,7 +32,8 @@ public:
     // The same for one who has the turn.
     Result<std::optional<Inode>> publish_in_turn(OpenInode& file, const Also& also = nullptr);
     // A newer version made by another mount becomes the base; older ones are ignored.  Blocks.
-    void take_over(OpenInode& file, const Inode& inode, bool has_turn);
+    void take_over(OpenInode& file, const Inode& inode);
+    void take_over_in_turn(OpenInode& file, const Inode& inode);
 
     // The file has something to publish; a flusher does it within `commit`.  The caller uses the file.
     void mark_dirty(const std::shared_ptr<OpenInode>& file);

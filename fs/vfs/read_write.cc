@@ -33,19 +33,6 @@ void write_served(VfsCore& core, const std::shared_ptr<Handle>& handle, uint64_t
 }
 
 // Blocks until the bytes are accepted.
-Status write_and_wait(FileData& data, uint64_t offset, Buffer bytes) {
-    Awaited<void> answer;
-    data.write(offset, std::move(bytes), answer.then());
-    return answer.wait();
-}
-
-Status append_and_wait(FileData& data, Buffer bytes) {
-    Awaited<uint64_t> answer;
-    data.append(std::move(bytes), answer.then());
-    TRY(answer.wait());
-    return {};
-}
-
 // Of a file whose bytes somebody changes who may not keep them.
 Status kill_privileges(VfsCore& core, OpenInode& file) {
     if (!file.may_be_privileged) return {};
@@ -58,38 +45,54 @@ Status kill_privileges(VfsCore& core, OpenInode& file) {
     return {};
 }
 
-// What cannot be answered from memory: privileges to clear, appends of several mounts, O_SYNC.  On a worker.
-Result<size_t> write_slowly(VfsCore& core, const std::shared_ptr<Handle>& handle, uint64_t offset, Buffer bytes,
-                            bool kill_priv, bool from_cache) {
-    auto& file = handle->file;
-    size_t count = bytes.size();
-    if (kill_priv) TRY(kill_privileges(core, *file));
-    bool appends = handle->appends() && !from_cache;
-    if (appends && core.is_shared) {
-        TRY(core.appends->append(file, std::move(bytes)));
-    } else {
-        core.publisher->mark_dirty(file);
-        TRY(appends ? append_and_wait(*file->data, std::move(bytes))
-                    : write_and_wait(*file->data, offset, std::move(bytes)));
-    }
-    if (handle->is_synchronous()) TRY(core.publisher->publish(*file));
-    return count;
+// What other mounts have written until now.  Blocks.
+Status look_anew(VfsCore& core, OpenInode& file) {
+    if (file.looks_anew) core.publisher->take_over(file, TRY(core.meta.get(file.ino)));
+    return {};
 }
 
-void write_fast(VfsCore& core, const std::shared_ptr<Handle>& handle, uint64_t offset, Buffer bytes,
-                bool from_cache, Then<size_t> then) {
-    auto& file = handle->file;
-    size_t count = bytes.size();
+struct Write {
+    uint64_t offset = 0;
+    Buffer bytes;
+    bool appends = false;  // then at the end, whatever the offset
+};
+
+void start(FileData& data, const Write& write, Then<void> then) {
+    if (!write.appends) return data.write(write.offset, write.bytes, std::move(then));
+    data.append(write.bytes, [then = std::move(then)](Result<uint64_t> at) {
+        then(at ? Status() : Status(at.error()));
+    });
+}
+
+// Into memory, if this mount may: then it is answered, as soon as there is room.  Never blocks.
+bool accept(VfsCore& core, const std::shared_ptr<OpenInode>& file, const Write& write, const Then<void>& then) {
+    if (core.sharing != nullptr && !core.sharing->try_accept(*file, write.appends)) return false;
     core.publisher->mark_dirty(file);
-    if (handle->appends() && !from_cache) {
-        file->data->append(std::move(bytes), [handle, count, then = std::move(then)](Result<uint64_t> done) {
-            then(done ? Result<size_t>(count) : Result<size_t>(done.error()));
-        });
-    } else {
-        file->data->write(offset, std::move(bytes), [handle, count, then = std::move(then)](Status done) {
-            then(done ? Result<size_t>(count) : Result<size_t>(done.error()));
-        });
+    start(*file->data, write, then);
+    if (core.sharing != nullptr) core.sharing->accepted(*file);
+    return true;
+}
+
+// Into memory, or, if other mounts write too, stored and published.  Blocks, also for another mount.
+Status write_bytes(VfsCore& core, const std::shared_ptr<OpenInode>& file, const Write& write) {
+    for (Awaited<void> answer;;) {
+        if (accept(core, file, write, answer.then())) return answer.wait();
+        MyTurn turn(file->turn);
+        TRY(core.sharing->enter(*file));
+        if (file->role != OpenInode::Role::several) continue;
+        core.publisher->mark_dirty(file);
+        return write.appends ? core.sharing->append_through(*file, write.bytes)
+                             : core.sharing->write_through(*file, write.offset, write.bytes);
     }
+}
+
+// What cannot be answered from memory: privileges to clear, O_SYNC, other mounts that write.  On a worker.
+Result<size_t> write_slowly(VfsCore& core, const std::shared_ptr<Handle>& handle, const Write& write, bool kill_priv) {
+    auto& file = handle->file;
+    if (kill_priv) TRY(kill_privileges(core, *file));
+    TRY(write_bytes(core, file, write));
+    if (handle->is_synchronous()) TRY(core.publisher->publish(*file));
+    return write.bytes.size();
 }
 
 Status check_range(ByteRange range) {
@@ -108,9 +111,15 @@ void Vfs::read(uint64_t number, ByteRange range, Then<Buffers> then) {
     if (range.offset >= kFileSizeMax) return then(Buffers());
     range.length = std::min(range.length, kFileSizeMax - range.offset);
     core_->note_read(handle->file);
-    handle->file->data->read(range, [handle, then = std::move(then)](Result<Buffers> bytes) {
-        then(std::move(bytes));  // the handle keeps the file until here
-    });
+    auto start = [handle, range, then = std::move(then)](const Status& may) {
+        if (!may) return then(may.error());
+        handle->file->data->read(range, [handle, then](Result<Buffers> bytes) {
+            then(std::move(bytes));  // the handle keeps the file until here
+        });
+    };
+    if (!handle->file->looks_anew) return start({});
+    auto task = [core = core_.get(), handle, start] { start(look_anew(*core, *handle->file)); };
+    if (!core_->workers->post(std::move(task))) start(fail(ESHUTDOWN));
 }
 
 void Vfs::write(uint64_t number, uint64_t offset, Buffer bytes, bool kill_priv, bool from_cache,
@@ -130,12 +139,14 @@ void Vfs::write(uint64_t number, uint64_t offset, Buffer bytes, bool kill_priv, 
         core_->changed_inode(false, handle->ino);
         kill_priv = true;
     }
-    bool appends_shared = core_->is_shared && handle->appends() && !from_cache;
-    bool kills = kill_priv && handle->file->may_be_privileged;
-    if (!kills && !appends_shared && !handle->is_synchronous())
-        return write_fast(*core_, handle, offset, std::move(bytes), from_cache, std::move(then));
-    auto task = [core = core_.get(), handle, offset, bytes, kill_priv, from_cache, then] {
-        then(write_slowly(*core, handle, offset, bytes, kill_priv, from_cache));
+    bool is_slow = (kill_priv && handle->file->may_be_privileged) || handle->is_synchronous();
+    Write write{.offset = offset, .bytes = std::move(bytes), .appends = handle->appends() && !from_cache};
+    auto told = [handle, count = write.bytes.size(), then](const Status& done) {
+        then(done ? Result<size_t>(count) : Result<size_t>(done.error()));
+    };
+    if (!is_slow && accept(*core_, handle->file, write, told)) return;
+    auto task = [core = core_.get(), handle, write, kill_priv, then] {
+        then(write_slowly(*core, handle, write, kill_priv));
     };
     if (!core_->workers->post(std::move(task))) then(fail(ESHUTDOWN));
 }
@@ -151,19 +162,20 @@ Status Vfs::fallocate(uint64_t number, int mode, ByteRange range, bool kill_priv
     OpenInode& file = *handle->file;
     if (kill_priv) TRY(kill_privileges(*core_, file));
     core_->publisher->mark_dirty(handle->file);
-    switch (mode & ~FALLOC_FL_KEEP_SIZE) {
-        case 0: TRY(file.data->reserve(range, keep_size)); break;
-        case FALLOC_FL_ZERO_RANGE: TRY(file.data->zero(range, keep_size)); break;
-        case FALLOC_FL_PUNCH_HOLE:
-            if (!keep_size) return fail(EOPNOTSUPP);
-            TRY(file.data->punch(range));
-            break;
-        default: return fail(EOPNOTSUPP);  // COLLAPSE and INSERT would move bytes in place
-    }
-    {
+    TRY(core_->change_bytes(file, [&]() -> Status {
+        switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+            case 0: TRY(file.data->reserve(range, keep_size)); break;
+            case FALLOC_FL_ZERO_RANGE: TRY(file.data->zero(range, keep_size)); break;
+            case FALLOC_FL_PUNCH_HOLE:
+                if (!keep_size) return fail(EOPNOTSUPP);
+                TRY(file.data->punch(range));
+                break;
+            default: return fail(EOPNOTSUPP);  // COLLAPSE and INSERT would move bytes in place
+        }
         MutexLock lock(file.mutex);
         file.touched = core_->clock.now();
-    }
+        return {};
+    }));
     if (handle->checked) core_->changed_inode(false, handle->ino);
     if (handle->is_synchronous()) TRY(core_->publisher->publish(file));
     return {};
@@ -173,7 +185,8 @@ Result<uint64_t> Vfs::seek(uint64_t number, uint64_t offset, int whence) {
     auto handle = TRY(core_->file_handle(number));
     if (handle->kind != Handle::Kind::file) return fail(ENOSYS);
     if (whence != SEEK_DATA && whence != SEEK_HOLE) return fail(EINVAL);
-    if (offset >= handle->file->data->size()) return fail(ENXIO);
+    TRY(look_anew(*core_, *handle->file));
+    MyTurn turn(handle->file->turn);
     return handle->file->data->seek(offset, whence == SEEK_HOLE);
 }
 
@@ -193,7 +206,7 @@ Result<uint64_t> Vfs::copy_range(uint64_t from_number, uint64_t from, uint64_t t
 
     if (kill_priv) TRY(kill_privileges(*core_, *target->file));
     core_->note_read(source->file);
-    core_->publisher->mark_dirty(target->file);
+    TRY(look_anew(*core_, *source->file));
     uint64_t copied = 0;
     while (copied < length) {
         Awaited<Buffers> answer;
@@ -203,7 +216,7 @@ Result<uint64_t> Vfs::copy_range(uint64_t from_number, uint64_t from, uint64_t t
         if (size_of(*pieces) == 0) break;
         for (Buffer& piece : *pieces) {
             uint64_t count = piece.size();
-            auto done = write_and_wait(*target->file->data, to + copied, std::move(piece));
+            auto done = write_bytes(*core_, target->file, {.offset = to + copied, .bytes = std::move(piece)});
             if (!done) return copied > 0 ? Result<uint64_t>(copied) : done.error();
             copied += count;
         }

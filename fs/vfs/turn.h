@@ -35,15 +35,24 @@ private:
     bool taken_ GUARDED_BY(mutex_) = false;
 };
 
-class MyTurn {
+// Gives back at its end the turn that its maker has taken.
+class TurnTaken {
 public:
-    explicit MyTurn(Turn& turn) : turn_(turn) { turn_.take(); }
-    ~MyTurn() { turn_.give(); }
-    MyTurn(const MyTurn&) = delete;
-    MyTurn& operator=(const MyTurn&) = delete;
+    explicit TurnTaken(Turn& turn) : turn_(turn) {}
+    ~TurnTaken() { turn_.give(); }
+    TurnTaken(const TurnTaken&) = delete;
+    TurnTaken& operator=(const TurnTaken&) = delete;
 
 private:
     Turn& turn_;
+};
+
+class MyTurn {
+public:
+    explicit MyTurn(Turn& turn) : taken_((turn.take(), turn)) {}
+
+private:
+    TurnTaken taken_;
 };
 
 // Hand then() to a call, wait() for its answer; once each.
