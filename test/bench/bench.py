@@ -1,0 +1,239 @@
+#!/usr/bin/env python3
+"""Measures mounts side by side: one round after the other, in each round every system once.  scripts/bench runs it."""
+import argparse
+import json
+import mmap
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+FILES = 1000
+IO_BYTES = 4 << 20
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+
+
+class System:
+    """Something that can be mounted.  `fresh` begins a round: empty, and with nothing cached anywhere."""
+
+    def __init__(self, name, folder, mount, umount, make=None):
+        self.name, self.folder, self.mount_command, self.umount_command, self.make = name, folder, mount, umount, make
+        self.is_mounted = False
+        os.makedirs(folder, exist_ok=True)
+
+    def mount(self):
+        run(*self.mount_command)
+        self.is_mounted = True
+
+    def umount(self):
+        if self.is_mounted:
+            run(*self.umount_command)
+        self.is_mounted = False
+
+    def remount(self):
+        self.umount()
+        drop_caches()
+        self.mount()
+
+    def fresh(self):
+        self.umount()
+        if self.make:
+            self.make()
+        drop_caches()
+        self.mount()
+
+
+def drop_caches():
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w") as file:
+        file.write("3")
+
+
+def per_second(count, work):
+    begin = time.monotonic()
+    work()
+    return count / (time.monotonic() - begin)
+
+
+# --- what is measured: each yields (row, figure)
+
+
+def names(system):
+    folder = os.path.join(system.folder, "names")
+    os.mkdir(folder)
+    files = [os.path.join(folder, f"file-{i:04}") for i in range(FILES)]
+
+    def create():
+        for file in files:
+            os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+
+    yield "create, files/s", per_second(FILES, create)
+    system.remount()
+    yield "stat, cold, files/s", per_second(FILES, lambda: [os.stat(file) for file in files])
+    yield "stat again, files/s", per_second(FILES, lambda: [os.stat(file) for file in files])
+    yield "unlink, files/s", per_second(FILES, lambda: [os.unlink(file) for file in files])
+
+
+def streams(system, size):
+    path = os.path.join(system.folder, "stream")
+    piece = mmap.mmap(-1, IO_BYTES)
+    piece.write(os.urandom(IO_BYTES))
+
+    def write():
+        file = os.open(path, os.O_CREAT | os.O_WRONLY, 0o644)
+        for _ in range(size // IO_BYTES):
+            os.write(file, piece)
+        os.fsync(file)
+        os.close(file)
+
+    def read():
+        file = os.open(path, os.O_RDONLY)
+        while os.readv(file, [piece]) > 0:
+            pass
+        os.close(file)
+
+    yield "write and fsync, MiB/s", per_second(size >> 20, write)
+    system.remount()
+    yield "read, MiB/s", per_second(size >> 20, read)
+    system.remount()
+    for jobs in (1, 16):
+        told = run("fio", "--name=r", f"--filename={path}", "--rw=randread", "--bs=4k", f"--size={size}", "--direct=1",
+                   "--ioengine=psync", f"--numjobs={jobs}", "--group_reporting", "--time_based", "--runtime=4",
+                   "--output-format=json")
+        yield f"4 KiB random reads, {jobs} at once, /s", json.loads(told)["jobs"][0]["read"]["iops"]
+    os.unlink(path)
+
+
+def rados_bench(rados, seconds):
+    def bandwidth(*arguments):
+        told = run(*rados, "bench", str(seconds), *arguments)
+        return float(re.search(r"Bandwidth \(MB/sec\):\s+([\d.]+)", told).group(1))
+
+    yield "write and fsync, MiB/s", bandwidth("write", "-b", "4M", "-t", "16", "--no-cleanup")
+    yield "read, MiB/s", bandwidth("seq", "-t", "16")
+    run(*rados, "cleanup")
+
+
+# --- the systems
+
+
+def systems_of(arguments):
+    scratch, conf = arguments.scratch, arguments.conf
+    meshfs = arguments.meshfs
+    all_systems = {}
+
+    def meshfs_on(key, name, source, options, make):
+        folder = f"{scratch}/{key}"
+        all_systems[key] = System(name, folder, [meshfs, "mount", source, folder, *options], [meshfs, "umount", folder], make)
+
+    def make_rados():
+        run("rados", "-c", conf, "-p", "meshfs", "purge", "meshfs", "--yes-i-really-really-mean-it")
+        run(meshfs, "format", "rados:meshfs", "-o", f"conf={conf}")
+
+    def make_local():
+        run("rm", "-rf", f"{scratch}/volume")
+        run(meshfs, "format", f"{scratch}/volume")
+
+    def make_ext4():
+        run("rm", "-f", f"{scratch}/image")
+        run("truncate", "-s", "8G", f"{scratch}/image")
+        run("mkfs.ext4", "-q", f"{scratch}/image")
+
+    meshfs_on("rados", "MeshFS, RADOS", "rados:meshfs", ["-o", f"conf={conf}"], make_rados)
+    folder = f"{scratch}/cephfs"
+    all_systems["ceph-fuse"] = System("ceph-fuse", folder, ["ceph-fuse", "-c", conf, folder], ["umount", folder],
+                                      None)
+    meshfs_on("local", "MeshFS, directory", f"{scratch}/volume", [], make_local)
+    folder = f"{scratch}/ext4"
+    all_systems["ext4"] = System("ext4, loop", folder, ["mount", "-o", "loop", f"{scratch}/image", folder],
+                                 ["umount", folder], make_ext4)
+    return [all_systems[key] for key in arguments.systems.split(",")]
+
+
+def clean(system):
+    """A round leaves nothing, where the system is not made anew."""
+    if system.is_mounted:
+        run("rm", "-rf", f"{system.folder}/names", f"{system.folder}/stream")
+
+
+# --- telling
+
+
+def machine(arguments):
+    cpu = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
+    memory = int(re.search(r"MemTotal:\s+(\d+)", open("/proc/meminfo").read()).group(1)) >> 20
+    print(f"machine   {cpu.group(1) if cpu else platform.machine()}, {os.cpu_count()} processors, {memory} GiB, "
+          f"Linux {platform.release()}")
+    print(f"versions  {run(arguments.meshfs, '--version').strip()}; {run('ceph', '--version').strip()}; "
+          f"{run('fio', '--version').strip()}")
+    print(f"load      {os.getloadavg()[0]:.1f} when it began")
+    print(f"settings  {arguments.rounds} rounds, {FILES} files, streams of {arguments.size} MiB in writes of 4 MiB; "
+          f"mounted anew before stat, read and random reads; {arguments.cluster}")
+
+
+def table(figures, names_of_systems):
+    rows = list(dict.fromkeys(row for row, _ in figures))
+    for row in rows:
+        print(f"\n{row}")
+        mesh = figures.get((row, "MeshFS, RADOS"))
+        for name in names_of_systems:
+            got = figures.get((row, name))
+            if not got:
+                continue
+            line = f"  {name:<20} {min(got):>10,.0f} {statistics.median(got):>10,.0f} {max(got):>10,.0f}"
+            if mesh and name != "MeshFS, RADOS":
+                ratio = statistics.median(a / b for a, b in zip(mesh, got))
+                line += f"   MeshFS on RADOS: {ratio:.2f} of it"
+            print(line)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--meshfs", required=True, help="the program")
+    parser.add_argument("--conf", help="ceph.conf of a cluster with a pool meshfs and a CephFS")
+    parser.add_argument("--scratch", required=True, help="an empty folder")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=1024, help="MiB of a stream")
+    parser.add_argument("--systems", default="rados,ceph-fuse,local,ext4")
+    parser.add_argument("--parts", default="names,streams")
+    parser.add_argument("--cluster", default="", help="what to say about the cluster")
+    arguments = parser.parse_args()
+    systems = systems_of(arguments)
+    rados = ["rados", "-c", arguments.conf, "-p", "meshfs"]
+    machine(arguments)
+    figures = {}
+
+    def note(name, row, figure):
+        figures.setdefault((row, name), []).append(figure)
+        print(f"{row:<36} {name:<20} {figure:,.0f}", file=sys.stderr)
+
+    try:
+        for turn in range(arguments.rounds):
+            # Another one begins each round.
+            order = systems[turn % len(systems):] + systems[:turn % len(systems)]
+            for part in arguments.parts.split(","):
+                for system in order:
+                    system.fresh()
+                    work = names(system) if part == "names" else streams(system, arguments.size << 20)
+                    for row, figure in work:
+                        note(system.name, row, figure)
+                    clean(system)
+                    system.umount()
+                if part == "streams" and arguments.conf:
+                    for row, figure in rados_bench(rados, 8):
+                        note("rados bench", row, figure)
+    finally:
+        for system in systems:
+            system.umount()
+    print("\nminimum, median, maximum of the rounds; ratios are medians of those within a round")
+    table(figures, [system.name for system in systems] + ["rados bench"])
+
+
+if __name__ == "__main__":
+    main()
