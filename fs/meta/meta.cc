@@ -7,6 +7,7 @@
 
 #include "fs/meta/core.h"
 #include "fs/meta/group.h"
+#include "fs/meta/ops/collect.h"
 #include "fs/meta/ops/ops.h"
 #include "fs/meta/registry.h"
 
@@ -103,6 +104,7 @@ Result<Inode> Meta::opened(Ino ino) { return ops::opened(*core_, ino); }
 void Meta::released(Ino ino) { ops::released(*core_, ino); }
 Result<std::vector<Purgeable>> Meta::purgeable(size_t max) { return ops::purgeable(*core_, max); }
 Status Meta::purged(const Purgeable& item) { return ops::purged(*core_, item); }
+Result<Meta::GcReport> Meta::collect(std::function<void(uint64_t)> progress) { return ops::collect(*core_, progress); }
 
 Status Meta::lock(Ino ino, const FileLock& wanted, FileLock* conflict) {
     return ops::lock(*core_, ino, wanted, conflict);
