@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "fs/store/source.h"
 #include "tools/control_server.h"
 #include "tools/line_socket.h"
 #include "tools/mount_options.h"
@@ -59,6 +58,12 @@ std::optional<Daemon> find_daemon(const std::string& text) {
     if (realpath(path.c_str(), resolved) != nullptr)
         if (auto point = mount_point_at(resolved)) return daemon_of(*point);
     return std::nullopt;
+}
+
+Result<Source> source_of_target(const std::string& text) {
+    auto source = parse_source(text);
+    if (source.ok()) return source;
+    return fail(EINVAL, "\"" + text + "\" is no MeshFS mount, and no source: " + source.error().detail());
 }
 
 Result<nlohmann::json> ask(const Daemon& daemon, const ControlRequest& request, int64_t answer_ns,

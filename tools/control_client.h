@@ -5,6 +5,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/fuse/mount_point.h"
+#include "fs/store/source.h"
 #include "tools/control.h"
 
 namespace meshfs {
@@ -19,6 +20,9 @@ struct Daemon {
 
 // The daemon of a mount's DIR, or of one that has SOURCE open: the mount on top, else `meshfs serve`.
 std::optional<Daemon> find_daemon(const std::string& source_or_directory);
+
+// SOURCE of an argument that may also be a DIR, once find_daemon() found none.  EINVAL: it is neither.
+Result<Source> source_of_target(const std::string& source_or_directory);
 
 // Waits so long for each line of the answer.  Errors: what the daemon says; ETIMEDOUT, ENOENT, EPIPE with a sentence.
 inline constexpr int64_t kAnswerNs = 10 * kNsPerSecond;

@@ -17,7 +17,7 @@ constexpr int kFailed = 1, kUsage = 2;
 // Of a mount here, with what it settled on with the kernel; else of the store.
 Result<json> describe(const std::string& text, const std::vector<std::string>& option_lists) {
     if (auto daemon = find_daemon(text)) return ask(*daemon, {"info"});
-    Source source = TRY(parse_source(text));
+    Source source = TRY(source_of_target(text));
     StoreOptions options = TRY(parse_store_options(source, split_options(option_lists)));
     options.read_only = true;
     auto store = TRY(open_store(source, options));

@@ -136,9 +136,11 @@ int run_mount(int argc, char** argv) {
     LogLevel level = LogLevel::info;
     parse_log_level(options->log_level, level);
     set_log_level(level);
-    if (access("/dev/fuse", R_OK | W_OK) != 0)
-        return fail_mount(fail(errno, "cannot use /dev/fuse; `modprobe fuse`, or in a container --device /dev/fuse"),
-                          kSystem);
+    if (access("/dev/fuse", R_OK | W_OK) != 0) {
+        const char* remedy = errno == EACCES ? "its mode is 0666 where users may mount: chmod 666 /dev/fuse"
+                                             : "`modprobe fuse`, or in a container --device /dev/fuse";
+        return fail_mount(fail(errno, std::string("cannot use /dev/fuse; ") + remedy), kSystem);
+    }
     auto directory = prepare_mount_directory(arguments.directory, options->nonempty);
     if (!directory.ok()) return fail_mount(directory.error(), kFailed);
     if (arguments.fake) return 0;

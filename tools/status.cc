@@ -28,7 +28,7 @@ struct StatusArguments {
 // Of a mount here, which knows most; else what the store tells.
 Result<json> look(const StatusArguments& arguments) {
     if (auto daemon = find_daemon(arguments.target)) return ask(*daemon, {"status"});
-    Source source = TRY(parse_source(arguments.target));
+    Source source = TRY(source_of_target(arguments.target));
     MountOptions options = TRY(parse_mount_options(source, split_options(arguments.option_lists), false));
     options.store.read_only = options.meta.read_only = true;
     auto store = TRY(open_store(source, options.store));

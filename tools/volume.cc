@@ -6,10 +6,23 @@
 #include <sstream>
 
 #include "fs/base/log.h"
+#include "tools/control_client.h"
 #include "tools/daemon.h"
 
 namespace meshfs {
 namespace {
+
+// The last mount of a directory may be storing what is left: `fusermount3 -u` does not wait for that, so we do.
+Result<std::unique_ptr<Store>> open_store_when_free(const Source& source, const StoreOptions& options) {
+    constexpr int64_t kPauseNs = 50 * kNsPerMs;
+    int64_t until = Clock::system().boot_ns() + options.mount_timeout_seconds * kNsPerSecond;
+    for (;;) {
+        auto store = open_store(source, options);
+        bool is_ending = store.code() == EBUSY && source.kind == Source::Kind::local && !find_daemon(source.text);
+        if (!is_ending || Clock::system().boot_ns() >= until) return store;
+        Clock::system().sleep_ns(kPauseNs);
+    }
+}
 
 Status make_volume_if_absent(Store& store, const Source& source, bool create) {
     if (source.kind != Source::Kind::memory && !create) return {};
@@ -64,7 +77,7 @@ Status use_names(MeteredStore& store, Meta& meta, MountOptions& options, const s
 }  // namespace
 
 Status with_volume(const Source& source, MountOptions options, const std::function<Status(OpenVolume&)>& use) {
-    MeteredStore store(TRY(open_store(source, options.store)));
+    MeteredStore store(TRY(open_store_when_free(source, options.store)));
     TRY(make_volume_if_absent(store, source, options.create));
     VolumeInfo volume = TRY(read_volume(store));
     if (!volume.data_pool.empty()) TRY(store.add_data_pool(Pool{1}, volume.data_pool));
