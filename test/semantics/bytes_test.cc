@@ -104,7 +104,11 @@ TEST_F(Errors, OfTheStoreReachClose) {
     EXPECT_OK(a().close(opened.handle));
 }
 
-class SeveralWriters : public TwoMounts {};
+// Who appends lets go for another mount each `commit`.
+class SeveralWriters : public TwoMounts {
+protected:
+    SeveralWriters() : TwoMounts(10 * kNsPerMs) {}
+};
 
 TEST_F(SeveralWriters, OfDifferentPartsLoseNothing) {
     ASSERT_OK(a().write_file("/f", std::string(20'000, '.')));

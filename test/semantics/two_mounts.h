@@ -7,14 +7,14 @@ namespace meshfs::test {
 
 class TwoMounts : public testing::Test {
 protected:
-    TwoMounts() {
+    // Nothing is published by itself in that time: what a test sees, it asked for.
+    explicit TwoMounts(int64_t commit_ns = 3600 * kNsPerSecond) {
         auto cluster = std::make_shared<MemoryCluster>();
         MemoryStore store(cluster);
         must(format_volume(store, Clock::system(), {.lease_seconds = 5}));
         store.stop();
-        // Nothing is published by itself: what a test sees, it asked for.
         VfsSettings settings;
-        settings.commit_ns = 3600 * kNsPerSecond;
+        settings.commit_ns = commit_ns;
         a_ = std::make_unique<Mount>(cluster, settings);
         b_ = std::make_unique<Mount>(cluster, settings);
     }
