@@ -30,7 +30,8 @@ struct CheckArguments {
 
 json describe(const Finding& finding) {
     static constexpr const char* kStates[] = {"wrong", "repaired", "failed", "note"};
-    json told = {{"state", kStates[static_cast<size_t>(finding.state)]}, {"object", finding.object}, {"what", finding.what}};
+    json told = {
+        {"state", kStates[static_cast<size_t>(finding.state)]}, {"object", finding.object}, {"what", finding.what}};
     if (!finding.key.empty()) told["key"] = finding.key;
     if (!finding.path.empty()) told["path"] = finding.path;
     if (!finding.repair.empty()) told["repair"] = finding.repair;
@@ -52,14 +53,19 @@ Result<json> check(Meta& meta, bool is_alone, const json& arguments, const TellP
     };
     std::atomic<uint64_t> names{0};
     options.progress = [&names](const CheckCounts& counts) { names = counts.names; };
-    return work_and_tell(tell, stopping, [&names] { return Progress{"names looked at", names, 0}; },
-                         [&]() -> Result<json> {
-        CheckCounts counts = TRY(check_volume(meta, options));
-        return json{{"findings", std::move(findings)},    {"directories", counts.directories}, {"names", counts.names},
-                    {"files", counts.files},              {"objects", counts.objects},         {"wrong", counts.wrong},
-                    {"repaired", counts.repaired},        {"notes", counts.notes},
-                    {"while_in_use", options.live}};
-    });
+    return work_and_tell(
+        tell, stopping,
+        [&names] {
+            return Progress{"names looked at", names, 0};
+        },
+        [&]() -> Result<json> {
+            CheckCounts counts = TRY(check_volume(meta, options));
+            return json{{"findings", std::move(findings)}, {"directories", counts.directories},
+                        {"names", counts.names},           {"files", counts.files},
+                        {"objects", counts.objects},       {"wrong", counts.wrong},
+                        {"repaired", counts.repaired},     {"notes", counts.notes},
+                        {"while_in_use", options.live}};
+        });
 }
 
 Result<bool> is_anybody_else_there(Meta& meta) {
@@ -142,16 +148,19 @@ void add_check_command(ControlServer& server, MountedVolume& mounted) {
 int run_check(int argc, char** argv) {
     CheckArguments arguments;
     CLI::App app{"Looks at all names, inodes and what they lead to, and changes nothing unless told."};
-    app.add_option("SOURCE", arguments.target, "a directory, or rados:POOL[/VOLUME]; or where it is mounted")->required();
+    app.add_option("SOURCE", arguments.target, "a directory, or rados:POOL[/VOLUME]; or where it is mounted")
+        ->required();
     app.add_option("-o", arguments.option_lists, "NAME=VALUE,...: as for mount")->allow_extra_args(false);
     auto* repair = app.add_flag("--repair", arguments.repair, "repair what can be; each line says how");
-    app.add_flag("-n,--dry-run", arguments.dry_run, "say what --repair would do, which is the default")->excludes(repair);
+    app.add_flag("-n,--dry-run", arguments.dry_run, "say what --repair would do, which is the default")
+        ->excludes(repair);
     app.add_flag("--deep", arguments.deep, "list the pools, too: objects that nothing names");
     app.add_option("--threads", arguments.threads, "directories looked at at once (8)")->check(CLI::Range(1u, 64u));
     app.add_flag("--json", arguments.as_json, "for programs");
     app.add_flag("-q,--quiet", arguments.quiet, "only what is wrong");
-    app.footer("example: meshfs check --repair /srv/mesh\n"
-               "exit: 0 nothing wrong, 1 repaired, 4 wrong, 8 failed, 16 usage, 32 stopped (as fsck(8))");
+    app.footer(
+        "example: meshfs check --repair /srv/mesh\n"
+        "exit: 0 nothing wrong, 1 repaired, 4 wrong, 8 failed, 16 usage, 32 stopped (as fsck(8))");
     if (auto status = read_arguments(app, "check", argc, argv, kUsage)) return *status;
     return run(arguments);
 }

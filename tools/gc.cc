@@ -1,5 +1,5 @@
-// meshfs gc SOURCE|DIR: what nobody needs any more goes, now: removed files and directories, what mounts that died have
-// left.  A mount does most of it by itself, a little later.
+// meshfs gc SOURCE|DIR: what nobody needs any more goes, now: removed files and directories, what mounts that died
+// have left.  A mount does most of it by itself, a little later.
 #include <cstdio>
 
 #include "fs/base/config.h"
@@ -26,17 +26,21 @@ struct GcArguments {
 Result<json> collect(Store& store, Meta& meta, const TellProgress& tell, std::atomic<bool>& stopping) {
     std::atomic<uint64_t> groups{0};
     uint64_t before = TRY(store.capacity(Pool{1})).available;
-    return work_and_tell(tell, stopping, [&groups] { return Progress{"groups looked at", groups, 0}; },
-                         [&]() -> Result<json> {
-        Data data(store, Clock::system(), {}, {});  // to remove with, not to write
-        auto found = TRY(meta.collect([&groups](uint64_t done) { groups = done; }));
-        uint64_t purged = TRY(Purger::purge_all(meta, data, &stopping));
-        uint64_t after = TRY(store.capacity(Pool{1})).available;
-        if (stopping) return fail(EINTR);
-        return json{{"groups", found.groups},     {"unlinked", found.unlinked},
-                    {"nameless", found.nameless}, {"sessions", found.sessions},
-                    {"purged", purged},           {"bytes_freed", after > before ? after - before : 0}};
-    });
+    return work_and_tell(
+        tell, stopping,
+        [&groups] {
+            return Progress{"groups looked at", groups, 0};
+        },
+        [&]() -> Result<json> {
+            Data data(store, Clock::system(), {}, {});  // to remove with, not to write
+            auto found = TRY(meta.collect([&groups](uint64_t done) { groups = done; }));
+            uint64_t purged = TRY(Purger::purge_all(meta, data, &stopping));
+            uint64_t after = TRY(store.capacity(Pool{1})).available;
+            if (stopping) return fail(EINTR);
+            return json{{"groups", found.groups},     {"unlinked", found.unlinked},
+                        {"nameless", found.nameless}, {"sessions", found.sessions},
+                        {"purged", purged},           {"bytes_freed", after > before ? after - before : 0}};
+        });
 }
 
 Result<json> collect_here(const GcArguments& arguments, const TellProgress& tell) {
@@ -67,18 +71,19 @@ int run(const GcArguments& arguments) {
     }
     if (!told.ok()) {
         const Error& error = told.error();
-        complain("gc", error.code() == EINTR                                ? "stopped; run it again at any time"
+        complain("gc", error.code() == EINTR                               ? "stopped; run it again at any time"
                        : error.code() == EINVAL && !error.detail().empty() ? error.detail()
-                                                                            : error.text());
+                                                                           : error.text());
         return error.code() == EINVAL ? kUsage : kFailed;
     }
     if (arguments.as_json) return std::printf("%s\n", text_of(*told).c_str()), 0;
     if (arguments.quiet) return 0;
-    std::printf("%ld groups looked at: %ld removed files and directories found, %ld unfinished directories, "
-                "%ld sessions that were no more\n%ld removed for good, %s freed\n",
-                (*told)["groups"].get<long>(), (*told)["unlinked"].get<long>(), (*told)["nameless"].get<long>(),
-                (*told)["sessions"].get<long>(), (*told)["purged"].get<long>(),
-                human_bytes((*told)["bytes_freed"].get<uint64_t>()).c_str());
+    std::printf(
+        "%ld groups looked at: %ld removed files and directories found, %ld unfinished directories, "
+        "%ld sessions that were no more\n%ld removed for good, %s freed\n",
+        (*told)["groups"].get<long>(), (*told)["unlinked"].get<long>(), (*told)["nameless"].get<long>(),
+        (*told)["sessions"].get<long>(), (*told)["purged"].get<long>(),
+        human_bytes((*told)["bytes_freed"].get<uint64_t>()).c_str());
     return 0;
 }
 
@@ -94,7 +99,8 @@ void add_gc_command(ControlServer& server, MountedVolume& mounted) {
 int run_gc(int argc, char** argv) {
     GcArguments arguments;
     CLI::App app{"Removes what nobody needs any more: bytes of removed files, leavings of mounts that died."};
-    app.add_option("SOURCE", arguments.target, "a directory, or rados:POOL[/VOLUME]; or where it is mounted")->required();
+    app.add_option("SOURCE", arguments.target, "a directory, or rados:POOL[/VOLUME]; or where it is mounted")
+        ->required();
     app.add_option("-o", arguments.option_lists, "NAME=VALUE,...: as for mount")->allow_extra_args(false);
     app.add_flag("--json", arguments.as_json, "for programs");
     app.add_flag("-q,--quiet", arguments.quiet, "say nothing if all is well");

@@ -1,4 +1,5 @@
-// A work of minutes, and whoever waits for it: each second it tells how far it is, and once nobody listens it is stopped.
+// A work of minutes, and whoever waits for it: each second it tells how far it is, and once nobody listens it is
+// stopped.
 #pragma once
 
 #include <atomic>

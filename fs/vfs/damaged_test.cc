@@ -1,5 +1,5 @@
-// Each record of a volume damaged in each way, one at a time: what it describes may fail with EIO, everything beside it
-// works, nothing crashes or hangs, and check names object and key.
+// Each record of a volume damaged in each way, one at a time: what it describes may fail with EIO, everything beside
+// it works, nothing crashes or hangs, and check names object and key.
 #include <cstdio>
 #include <set>
 
@@ -25,7 +25,8 @@ struct Damage {
 };
 
 const Damage kDamages[] = {
-    {"a flipped bit", [](const std::string& v) {
+    {"a flipped bit",
+     [](const std::string& v) {
          std::string damaged = v;
          damaged[v.size() / 2] = static_cast<char>(v[v.size() / 2] ^ 4);
          return damaged;
@@ -116,9 +117,11 @@ private:
     std::unique_ptr<Mount> mount_;
 };
 
-const std::vector<std::pair<std::string, std::string>> kFiles = {
-    {"/d/file", "inline"}, {"/d/big", std::string(50'000, 'b')}, {"/d/moved", "moved"},
-    {"/d/sub/inner", "inner"}, {"/e/keep", "keep"}};
+const std::vector<std::pair<std::string, std::string>> kFiles = {{"/d/file", "inline"},
+                                                                 {"/d/big", std::string(50'000, 'b')},
+                                                                 {"/d/moved", "moved"},
+                                                                 {"/d/sub/inner", "inner"},
+                                                                 {"/e/keep", "keep"}};
 const std::vector<std::string> kDirectories = {"/d", "/d/sub", "/e"};
 
 // What a damaged record may take with it; all else must work.
@@ -229,12 +232,15 @@ void judge(const Record& wanted, const Damage& damage) {
 
     std::vector<std::string> found;
     CheckOptions options;
-    options.found = [&](const Finding& finding) { found.push_back(finding.object + " " + finding.key + ": " + finding.what); };
+    options.found = [&](const Finding& finding) {
+        found.push_back(finding.object + " " + finding.key + ": " + finding.what);
+    };
     auto checked = check_volume(*m.meta, options);
     bool is_told = false;
     for (const auto& line : found) is_told |= line.find(record.object.name) == 0;
     if (!checked.ok()) is_told |= checked.error().text().find(record.object.name) != std::string::npos;
-    EXPECT_TRUE(is_told) << "check says " << (checked.ok() ? std::to_string(found.size()) + " others" : checked.error().text());
+    EXPECT_TRUE(is_told) << "check says "
+                         << (checked.ok() ? std::to_string(found.size()) + " others" : checked.error().text());
 
     auto harmed = harmed_by(record, groups);
     for (const auto& [path, content] : kFiles) {
@@ -242,7 +248,8 @@ void judge(const Record& wanted, const Damage& damage) {
         if (harmed.contains(path)) {
             EXPECT_TRUE(read.ok() || read.code() == EIO) << path << ": " << read.error().text();
         } else {
-            EXPECT_TRUE(read.ok() && *read == content) << path << ": " << (read.ok() ? "other bytes" : read.error().text());
+            EXPECT_TRUE(read.ok() && *read == content)
+                << path << ": " << (read.ok() ? "other bytes" : read.error().text());
         }
     }
     for (const auto& path : kDirectories) {

@@ -34,7 +34,9 @@ std::string wrong_in_linked(const LinkedView& view, Ino ino) {
 }
 
 Suspect wrong_links(Scene& scene, Ino ino, const LinkedView& view, uint64_t names) {
-    Suspect suspect{.finding = {.object = linked_object(ino).name, .key = kInodeKey, .path = path_of(scene, ino),
+    Suspect suspect{.finding = {.object = linked_object(ino).name,
+                                .key = kInodeKey,
+                                .path = path_of(scene, ino),
                                 .what = "counts " + std::to_string(view.record->inode.links) + " links and has " +
                                         std::to_string(names) + " names",
                                 .repair = "it counts the names"},
@@ -60,8 +62,10 @@ Status tell_owners(Scene& scene, Report& report, const Walk::Recount& recount) {
         if (mapping.size() < 2) continue;  // one file, met twice because it moved
         std::string others;
         for (size_t i = 1; i < mapping.size(); ++i) others += (i > 1 ? ", " : "") + path_of(scene, mapping[i]);
-        report.tell({.object = "b." + hex(raw(blob)), .path = path_of(scene, mapping[0]),
-                     .what = "blob is mapped by other files, too: " + others, .repair = ""});
+        report.tell({.object = "b." + hex(raw(blob)),
+                     .path = path_of(scene, mapping[0]),
+                     .what = "blob is mapped by other files, too: " + others,
+                     .repair = ""});
     }
     return {};
 }
@@ -83,36 +87,49 @@ Status check_volume_objects(Scene& scene, Report& report, const CheckOptions&) {
     Suspects told;
     auto volume = scene.store.ask(std::move(Query(volume_object()).xattrs()));
     if (!volume.ok() && volume.code() != ENOENT) return volume.error();
-    auto record = volume.ok() ? decode_volume(volume->xattrs[kVolumeXattr]) : Result<VolumeRecord>(fail(EIO, "there is none"));
+    auto record =
+        volume.ok() ? decode_volume(volume->xattrs[kVolumeXattr]) : Result<VolumeRecord>(fail(EIO, "there is none"));
     if (!record.ok())
-        report.tell({.object = volume_object().name, .key = kVolumeXattr,
-                     .what = "cannot be read: " + record.error().detail() + "; nobody can mount", .repair = ""});
+        report.tell({.object = volume_object().name,
+                     .key = kVolumeXattr,
+                     .what = "cannot be read: " + record.error().detail() + "; nobody can mount",
+                     .repair = ""});
     else if (record->state != VolumeRecord::State::ready)
-        report.tell({.object = volume_object().name, .key = kVolumeXattr, .what = "says that making the volume did not end",
+        report.tell({.object = volume_object().name,
+                     .key = kVolumeXattr,
+                     .what = "says that making the volume did not end",
                      .repair = ""});
     auto move = scene.store.ask(std::move(Query(volume_move_object()).xattrs()));
     if (!move.ok() && move.code() != ENOENT) return move.error();
     std::string value = move.ok() ? move->xattrs[kLeaseXattr] : std::string();
     if (auto lease = decode_lease(value); !lease.ok()) {
-        Finding finding{.object = volume_move_object().name, .key = kLeaseXattr,
+        Finding finding{.object = volume_move_object().name,
+                        .key = kLeaseXattr,
                         .what = (move.ok() ? "cannot be read: " + lease.error().detail() : "is missing") +
                                 "; no directory can move",
                         .repair = "it is written anew, as free"};
-        report.settle({{std::move(finding), [&scene, value, is_there = move.ok()] {
-            std::string free = encode(free_lease(new_epoch(scene)));
-            if (is_there) return mend_xattr(scene, volume_move_object(), kLeaseXattr, value.empty() ? std::nullopt : std::optional(value), free);
-            Mutation m(volume_move_object());
-            m.absent().create().set_xattr(kLeaseXattr, free);
-            return scene.store.apply(std::move(m));
-        }}}, told);
+        report.settle({{std::move(finding),
+                        [&scene, value, is_there = move.ok()] {
+                            std::string free = encode(free_lease(new_epoch(scene)));
+                            if (is_there)
+                                return mend_xattr(scene, volume_move_object(), kLeaseXattr,
+                                                  value.empty() ? std::nullopt : std::optional(value), free);
+                            Mutation m(volume_move_object());
+                            m.absent().create().set_xattr(kLeaseXattr, free);
+                            return scene.store.apply(std::move(m));
+                        }}},
+                      told);
     }
     for (unsigned i = 0; i < kRegistryObjects; ++i) {
         auto answer = scene.store.ask(std::move(Query(registry_object(i)).exists()));
         if (answer.ok()) continue;
         if (answer.code() != ENOENT) return answer.error();
-        Finding finding{.object = registry_object(i).name, .what = "is missing; sessions cannot be registered",
+        Finding finding{.object = registry_object(i).name,
+                        .what = "is missing; sessions cannot be registered",
                         .repair = "it is made"};
-        report.settle({{std::move(finding), [&scene, i] { return scene.store.apply(std::move(Mutation(registry_object(i)).create())); }}}, told);
+        report.settle({{std::move(finding),
+                        [&scene, i] { return scene.store.apply(std::move(Mutation(registry_object(i)).create())); }}},
+                      told);
     }
     return {};
 }
@@ -124,13 +141,17 @@ Status check_across(Scene& scene, Report& report, Walk& walk, const CheckOptions
         LinkedView view = TRY(read_linked(scene, ino));
         std::string wrong = wrong_in_linked(view, ino);
         if (!wrong.empty()) {
-            report.tell({.object = linked_object(ino).name, .path = path_of(scene, ino), .what = wrong, .repair = ""});
+            report.tell(
+                {.object = linked_object(ino).name, .path = path_of(scene, ino), .what = wrong, .repair = ""});
             continue;
         }
         if (view.record->inode.links != names) miscounted.insert(ino);
         for (std::string& sentence : TRY(wrong_in_map(scene, view.record->inode)))
-            report.tell({.object = linked_object(ino).name, .key = kInodeKey, .path = path_of(scene, ino),
-                         .what = std::move(sentence), .repair = ""});
+            report.tell({.object = linked_object(ino).name,
+                         .key = kInodeKey,
+                         .path = path_of(scene, ino),
+                         .what = std::move(sentence),
+                         .repair = ""});
         for (const BlobUse& use : blobs_of(view.record->inode)) {
             if (!seen.mapped.add(raw(use.blob))) seen.mapped_twice.insert(use.blob);
             if (options.deep) seen.blobs.push_back(use);

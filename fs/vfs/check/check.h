@@ -19,10 +19,10 @@ namespace meshfs {
 
 struct Finding {
     enum class State : uint8_t {
-        wrong,     // and stays so
+        wrong,  // and stays so
         repaired,
-        failed,    // `what` ends with why it could not be repaired
-        note       // not wrong: what could not be looked at, or will go by itself
+        failed,  // `what` ends with why it could not be repaired
+        note     // not wrong: what could not be looked at, or will go by itself
     };
     State state = State::wrong;
     std::string object, key;  // key: escaped; empty: the object itself
@@ -41,9 +41,9 @@ struct CheckOptions {
     bool deep = false;  // lists the pools: objects that nothing names
     bool live = false;  // others may work on the volume
     unsigned threads = 4;
-    std::function<void(const Finding&)> found;           // one call at a time
-    std::function<void(const CheckCounts&)> progress;    // after each directory, one call at a time
-    const std::atomic<bool>* stopping = nullptr;         // EINTR once it is true
+    std::function<void(const Finding&)> found;         // one call at a time
+    std::function<void(const CheckCounts&)> progress;  // after each directory, one call at a time
+    const std::atomic<bool>* stopping = nullptr;       // EINTR once it is true
 };
 
 // An error is the store's, or EINTR: the volume was not looked at wholly.  `meta` may be read-only unless `repair`.

@@ -25,16 +25,14 @@ protected:
         std::vector<std::string> lines;
         options.found = [&](const Finding& f) {
             static const char* kStates[] = {"wrong", "repaired", "failed", "note"};
-            lines.push_back(std::string(kStates[static_cast<int>(f.state)]) + " " + f.object + " " + f.key + " " + f.path +
-                            ": " + f.what);
+            lines.push_back(std::string(kStates[static_cast<int>(f.state)]) + " " + f.object + " " + f.key + " " +
+                            f.path + ": " + f.what);
         };
         EXPECT_OK(m().vfs->syncfs());
         counts_ = must(check_volume(*m().meta, options));
         return lines;
     }
-    void expect_clean() {
-        EXPECT_EQ(check({.deep = true}), std::vector<std::string>());
-    }
+    void expect_clean() { EXPECT_EQ(check({.deep = true}), std::vector<std::string>()); }
     // One thing is wrong; it is repaired at once, and then nothing is.
     void expect_found_and_repaired(const std::string& object, const std::string& key, const std::string& what) {
         auto found = check();
@@ -187,8 +185,8 @@ TEST_F(CheckTest, ANameThatLeadsToNoDirectoryIsTakenAway) {
 
 TEST_F(CheckTest, ARemovedDirectoryLosesItsName) {
     ObjectName sub = group_of("/d/sub");
-    must(raw_.apply(std::move(
-        Mutation(sub).set_xattr(kLeaseXattr, encode(Lease{.kind = Lease::Kind::dead, .epoch = 5})))));
+    must(raw_.apply(
+        std::move(Mutation(sub).set_xattr(kLeaseXattr, encode(Lease{.kind = Lease::Kind::dead, .epoch = 5})))));
     expect_found_and_repaired(sub.name, kLeaseXattr, "is removed, and has its name still");
     EXPECT_ERRNO(m().stat("/d/sub"), ENOENT);
 }
@@ -196,8 +194,8 @@ TEST_F(CheckTest, ARemovedDirectoryLosesItsName) {
 TEST_F(CheckTest, ARemovedDirectoryWithNamesIsBroughtBack) {
     must(m().write_file("/d/sub/kept", "kept"));
     ObjectName sub = group_of("/d/sub");
-    must(raw_.apply(std::move(
-        Mutation(sub).set_xattr(kLeaseXattr, encode(Lease{.kind = Lease::Kind::dead, .epoch = 5})))));
+    must(raw_.apply(
+        std::move(Mutation(sub).set_xattr(kLeaseXattr, encode(Lease{.kind = Lease::Kind::dead, .epoch = 5})))));
     expect_found_and_repaired(sub.name, kLeaseXattr, "is removed, and has names in it");
     EXPECT_EQ(must(m().read_file("/d/sub/kept")), "kept");
 }
@@ -294,10 +292,12 @@ TEST_F(CheckTest, ANameThatNoFileCanHaveIsTakenAway) {
 
 TEST_F(CheckTest, AGroupThatNothingNamesIsRemovedByDeep) {
     ObjectName nameless = group_object(GroupId{77});
-    must(raw_.apply(std::move(Mutation(nameless)
-                                  .create()
-                                  .set_xattr(kLeaseXattr, encode(free_lease(1)))
-                                  .set_xattr(kAboutXattr, encode(About{.group = GroupId{77}, .directory = ino_of({GroupId{77}, Slot{0}})})))));
+    must(raw_.apply(
+        std::move(Mutation(nameless)
+                      .create()
+                      .set_xattr(kLeaseXattr, encode(free_lease(1)))
+                      .set_xattr(kAboutXattr,
+                                 encode(About{.group = GroupId{77}, .directory = ino_of({GroupId{77}, Slot{0}})})))));
     EXPECT_EQ(check(), std::vector<std::string>());
     auto found = check({.deep = true});
     ASSERT_EQ(found.size(), 1u) << join_lines(found);
@@ -320,7 +320,8 @@ TEST_F(CheckTest, WhatIsHeldByTheLivingIsLeftAlone) {
 TEST_F(CheckTest, ASessionThatCannotBeReadIsDeclaredDead) {
     const SessionId session{99};
     set(registry_object(registry_of(session)), registry_key(session), "junk");
-    must(raw_.apply(std::move(Mutation(session_object(session)).create().set_xattr(kStateXattr, "junk").set_xattr(kBeatXattr, "junk"))));
+    must(raw_.apply(std::move(
+        Mutation(session_object(session)).create().set_xattr(kStateXattr, "junk").set_xattr(kBeatXattr, "junk"))));
     set(session_object(session), "x" + key_u64(1) + key_u32(0), "junk");
     EXPECT_EQ(check().size(), 4u);
     EXPECT_EQ(check({.repair = true}).size(), 4u);
@@ -366,7 +367,8 @@ protected:
         options.split_names = 20;
         auto meta = must(Meta::open(store, Clock::system(), options));
         for (int i = 0; i < 100; ++i)
-            must(meta->create({.directory = m().ino("/d"), .name = "n" + std::to_string(100 + i), .mode = S_IFREG | 0644}));
+            must(meta->create(
+                {.directory = m().ino("/d"), .name = "n" + std::to_string(100 + i), .mode = S_IFREG | 0644}));
         must(meta->close());
         store.stop();
         Answer answer = must(raw_.ask(std::move(Query(group_of("/d")).range("", "r"))));
@@ -395,8 +397,10 @@ TEST_F(CheckRangesTest, ALostGroupIsMadeAnewAndTheRestStays) {
     must(raw_.apply(std::move(Mutation(object).remove())));
     auto found = check({.repair = true});
     ASSERT_FALSE(found.empty());
-    EXPECT_NE(found[0].find("range leads to object " + object.name + ", which is missing"), std::string::npos) << found[0];
-    for (const auto& line : found) EXPECT_TRUE(line.starts_with("repaired")) << line;  // the way to /d/sub led through it, too
+    EXPECT_NE(found[0].find("range leads to object " + object.name + ", which is missing"), std::string::npos)
+        << found[0];
+    for (const auto& line : found)
+        EXPECT_TRUE(line.starts_with("repaired")) << line;  // the way to /d/sub led through it, too
     expect_clean();
     EXPECT_EQ(must(m().read_file("/d/other")).size(), 5u);
     std::string first = "/d/" + ranges_[1].first.substr(1);

@@ -24,8 +24,9 @@ Status find_missing(Scene& scene, const FileMap& map, const Extent& extent, std:
         uint64_t end = piece.in_object + piece.range.length;
         if (answer.ok() && answer->size >= end) continue;
         wrong.push_back(extent_text(extent) + ": object " + object.name +
-                        (answer.ok() ? " has " + std::to_string(answer->size) + " of " + std::to_string(end) + " bytes"
-                                     : std::string(" is missing")));
+                        (answer.ok()
+                             ? " has " + std::to_string(answer->size) + " of " + std::to_string(end) + " bytes"
+                             : std::string(" is missing")));
         return {};
     }
     return {};
@@ -46,10 +47,12 @@ Result<std::vector<std::string>> wrong_in_map(Scene& scene, const Inode& inode) 
         return wrong;
     }
     if (map.extents.back().end() > map.size)
-        wrong.push_back(extent_text(map.extents.back()) + " ends behind the file's size, " + std::to_string(map.size));
+        wrong.push_back(extent_text(map.extents.back()) + " ends behind the file's size, " +
+                        std::to_string(map.size));
     for (const Extent& extent : map.extents) {
         SessionId maker{static_cast<uint32_t>(raw(extent.blob) >> 32)};
-        if (!TRY(scene.is_given(maker)) || maker == kNobody) wrong.push_back(extent_text(extent) + " that was never given out");
+        if (!TRY(scene.is_given(maker)) || maker == kNobody)
+            wrong.push_back(extent_text(extent) + " that was never given out");
         else if ((extent.flags & Extent::whole) != 0) TRY(find_missing(scene, map, extent, wrong));
     }
     return wrong;
@@ -59,7 +62,8 @@ std::vector<BlobUse> blobs_of(const Inode& inode) {
     std::vector<BlobUse> uses;
     for (const Extent& extent : inode.map.extents) {
         uint64_t last = (extent.blob_offset + extent.length - 1) / inode.map.layout.object_bytes;
-        auto same = std::find_if(uses.begin(), uses.end(), [&](const BlobUse& use) { return use.blob == extent.blob; });
+        auto same =
+            std::find_if(uses.begin(), uses.end(), [&](const BlobUse& use) { return use.blob == extent.blob; });
         if (same == uses.end()) uses.push_back({.blob = extent.blob, .ino = inode.ino, .last_object = last});
         else same->last_object = std::max(same->last_object, last);
     }
@@ -69,7 +73,8 @@ std::vector<BlobUse> blobs_of(const Inode& inode) {
 bool do_overlap(const std::vector<Extent>& freed, const std::vector<Extent>& mapped) {
     for (const Extent& f : freed)
         for (const Extent& m : mapped)
-            if (f.blob == m.blob && f.blob_offset < m.blob_offset + m.length && m.blob_offset < f.blob_offset + f.length)
+            if (f.blob == m.blob && f.blob_offset < m.blob_offset + m.length &&
+                m.blob_offset < f.blob_offset + f.length)
                 return true;
     return false;
 }

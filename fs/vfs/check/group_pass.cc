@@ -49,8 +49,9 @@ Status GroupPass::take(const std::string& key, const std::string& value) {
         case 'p':
         case 'r':
             if (role_.is_header) header.emplace(key, value);
-            else suspect(key, "belongs to a directory's first group only", "it is taken away",
-                         [this, key, value] { return take_away(scene_, object_, key, value); });
+            else
+                suspect(key, "belongs to a directory's first group only", "it is taken away",
+                        [this, key, value] { return take_away(scene_, object_, key, value); });
             return {};
         case 'i': take_slot(key, value); return {};
         case 'm': take_sum(key, value); return {};
@@ -79,27 +80,30 @@ void GroupPass::judge_frame(const Answer& first) {
     } else {
         suspect(kLeaseXattr, "cannot be read: " + decoded.error().detail() + "; nothing in this group can change",
                 "it is written anew, as free", [this, before = as_read(lease_value)] {
-            return mend_xattr(scene_, object_, kLeaseXattr, before, encode(free_lease(new_epoch(scene_))));
-        });
+                    return mend_xattr(scene_, object_, kLeaseXattr, before, encode(free_lease(new_epoch(scene_))));
+                });
     }
     if (lease && lease->kind == Lease::Kind::breaking)
         suspect(kLeaseXattr, "is being taken since epoch " + std::to_string(lease->epoch) + ", by nobody",
                 "it is freed", [this] {
-            return mend_xattr(scene_, object_, kLeaseXattr, lease_value, encode(free_lease(lease->epoch + 1)));
-        });
+                    return mend_xattr(scene_, object_, kLeaseXattr, lease_value,
+                                      encode(free_lease(lease->epoch + 1)));
+                });
     std::string wrong;
     if (auto decoded = decode_about(about_value); !decoded.ok()) {
         wrong = "cannot be read: " + decoded.error().detail() + "; nothing in this group can change";
     } else {
         about = *decoded;
         if (about->group != role_.group) wrong = "says it is group " + hex(raw(about->group));
-        else if (about->directory != role_.directory) wrong = "says it belongs to directory " + hex(raw(about->directory));
+        else if (about->directory != role_.directory)
+            wrong = "says it belongs to directory " + hex(raw(about->directory));
         else if (about->first != role_.first) wrong = "says its first name is \"" + printable(about->first) + "\"";
     }
     if (wrong.empty()) return;
-    suspect(kAboutXattr, wrong, "it is written as the directory's range map says", [this, before = as_read(about_value)] {
-        return mend_xattr(scene_, object_, kAboutXattr, before, encode(sound_about()));
-    });
+    suspect(kAboutXattr, wrong, "it is written as the directory's range map says",
+            [this, before = as_read(about_value)] {
+                return mend_xattr(scene_, object_, kAboutXattr, before, encode(sound_about()));
+            });
 }
 
 // A header's own map is in it.
@@ -148,8 +152,9 @@ Status GroupPass::take_name(const std::string& key, const std::string& value) {
         return {};
     }
     if (!check_name(name).ok() || name == "." || name == "..")
-        suspect(key, "is no name a file can have", "it is taken away",
-                [this, key, value] { return take_away(scene_, object_, key, value); }, name);
+        suspect(
+            key, "is no name a file can have", "it is taken away",
+            [this, key, value] { return take_away(scene_, object_, key, value); }, name);
     if (about && !about->covers(name)) suspect(key, "is outside of the range of its group", "", nullptr, name);
     judge_slots_of(name, value, *dentry);
     if (!TRY(scene_.is_given(place_of(dentry->ino).group)))
@@ -164,21 +169,24 @@ Status GroupPass::take_name(const std::string& key, const std::string& value) {
         case Dentry::Kind::directory:
             ++counted_.subdirectories;
             if (raw(place_of(dentry->ino).slot) != 0) {
-                suspect(key, "is a directory with the number of a file", "it is taken away",
-                        [this, key, value] { return take_away(scene_, object_, key, value); }, name);
+                suspect(
+                    key, "is a directory with the number of a file", "it is taken away",
+                    [this, key, value] { return take_away(scene_, object_, key, value); }, name);
                 return {};
             }
             children.push_back({dentry->ino, name, dentry->anchor});
             return {};  // whether its number leads here is what its `p` says
     }
-    if (place_of(dentry->ino) != Place{role_.group, dentry->anchor}) foreign_.push_back({name, dentry->ino, dentry->anchor});
+    if (place_of(dentry->ino) != Place{role_.group, dentry->anchor})
+        foreign_.push_back({name, dentry->ino, dentry->anchor});
     return {};
 }
 
 void GroupPass::judge_slots_of(const std::string& name, const std::string& value, const Dentry& dentry) {
     auto write = [this, name, value](Slot slot, SlotRecord record) {
         return [this, name, value, slot, record] {
-            return mend_keys(scene_, object_, {{name_key(name), value}}, {slot_key(slot)}, {{slot_key(slot), encode(record)}});
+            return mend_keys(scene_, object_, {{name_key(name), value}}, {slot_key(slot)},
+                             {{slot_key(slot), encode(record)}});
         };
     };
     SlotSeen& seen = slots_[raw(dentry.slot)];
@@ -191,7 +199,8 @@ void GroupPass::judge_slots_of(const std::string& name, const std::string& value
     }
     slots_end_ = std::max({slots_end_, raw(dentry.slot) + 1, raw(dentry.anchor) + 1});
     if (dentry.anchor == dentry.slot || slot_leads_to(dentry.anchor, dentry.slot)) return;
-    SlotRecord moved{.kind = SlotRecord::Kind::moved, .name = name, .to = dentry.slot, .gone_at = scene_.core.now().seconds};
+    SlotRecord moved{
+        .kind = SlotRecord::Kind::moved, .name = name, .to = dentry.slot, .gone_at = scene_.core.now().seconds};
     suspect(name_key(name), slot_text(dentry.anchor) + ", by which its number finds it, does not lead to it",
             "the slot is written", write(dentry.anchor, moved), name);
     slots_[raw(dentry.anchor)] = {.state = SlotSeen::State::moved, .to = dentry.slot};
@@ -204,13 +213,16 @@ bool GroupPass::slot_leads_to(Slot from, Slot slot) const {
 
 Status GroupPass::judge_file(const std::string& name, const std::string& value, const Inode& inode) {
     if (inode.links != 1)
-        suspect(name_key(name), "counts " + std::to_string(inode.links) + " links and has one name", "it counts one",
-                [this, name, value]() -> Status {
-            Dentry dentry = TRY(decode_dentry(value));
-            dentry.inode.links = 1;
-            return mend_keys(scene_, object_, {{name_key(name), value}}, {}, {{name_key(name), encode(dentry)}});
-        }, name);
-    for (std::string& wrong : TRY(wrong_in_map(scene_, inode))) suspect(name_key(name), std::move(wrong), "", nullptr, name);
+        suspect(
+            name_key(name), "counts " + std::to_string(inode.links) + " links and has one name", "it counts one",
+            [this, name, value]() -> Status {
+                Dentry dentry = TRY(decode_dentry(value));
+                dentry.inode.links = 1;
+                return mend_keys(scene_, object_, {{name_key(name), value}}, {}, {{name_key(name), encode(dentry)}});
+            },
+            name);
+    for (std::string& wrong : TRY(wrong_in_map(scene_, inode)))
+        suspect(name_key(name), std::move(wrong), "", nullptr, name);
     for (const BlobUse& use : blobs_of(inode)) blobs.push_back(use);
     return {};
 }
@@ -230,10 +242,11 @@ void GroupPass::take_sum(const std::string& key, const std::string& value) {
 void GroupPass::judge_rest() {
     for (const auto& [number, seen] : slots_) {
         const Slot slot{number};
-        const char* wrong = seen.state == SlotSeen::State::damaged ? "cannot be read"
-                            : seen.state == SlotSeen::State::name && seen.ino == Ino{} && !damaged_names_.contains(seen.name_hash)
-                                ? "leads to a name that is not there, or is in another slot"
-                                : nullptr;
+        const char* wrong =
+            seen.state == SlotSeen::State::damaged ? "cannot be read"
+            : seen.state == SlotSeen::State::name && seen.ino == Ino{} && !damaged_names_.contains(seen.name_hash)
+                ? "leads to a name that is not there, or is in another slot"
+                : nullptr;
         if (wrong == nullptr) continue;
         suspect(slot_key(slot), wrong, "it is taken away; no name needs it", [this, slot]() -> Status {
             auto view = TRY(read_group_now(scene_.core, object_, {.keys = {slot_key(slot)}}));
@@ -242,8 +255,9 @@ void GroupPass::judge_rest() {
         });
     }
     if (about && about->directory == role_.directory && about->end != end_by_map())
-        suspect(kAboutXattr, "says its names end at \"" + printable(about->end) + "\", the range map says \"" +
-                                 printable(end_by_map()) + "\"",
+        suspect(kAboutXattr,
+                "says its names end at \"" + printable(about->end) + "\", the range map says \"" +
+                    printable(end_by_map()) + "\"",
                 "it is written as the map says",
                 [this] { return mend_xattr(scene_, object_, kAboutXattr, about_value, encode(sound_about())); });
     if (about && raw(about->next_slot) < slots_end_ && about->group == role_.group)
@@ -254,22 +268,26 @@ void GroupPass::judge_rest() {
     missing += {.names = -summed_.names, .subdirectories = -summed_.subdirectories, .bytes = -summed_.bytes};
     if (missing.names == 0 && missing.subdirectories == 0 && missing.bytes == 0) return;
     // Whatever others do meanwhile: they add to both sides, so the difference stays what it is.
-    suspect(kSumKey, "sums are wrong: there are " + std::to_string(missing.names) + " more names, " +
-                         std::to_string(missing.subdirectories) + " more subdirectories, " +
-                         std::to_string(missing.bytes) + " more bytes than they say",
+    suspect(kSumKey,
+            "sums are wrong: there are " + std::to_string(missing.names) + " more names, " +
+                std::to_string(missing.subdirectories) + " more subdirectories, " + std::to_string(missing.bytes) +
+                " more bytes than they say",
             "the difference is added", [this, missing] {
-        return change_group(scene_.core, {.object = object_}, {}, [&](GroupChange& change) -> Status {
-            change.add(missing);
-            return {};
-        });
-    });
+                return change_group(scene_.core, {.object = object_}, {}, [&](GroupChange& change) -> Status {
+                    change.add(missing);
+                    return {};
+                });
+            });
 }
 
 // --- what is told
 
 void GroupPass::suspect(const std::string& key, std::string what, std::string repair, std::function<Status()> mend,
                         const std::string& name) {
-    Finding finding{.object = object_.name, .key = printable(key), .path = role_.path, .what = std::move(what),
+    Finding finding{.object = object_.name,
+                    .key = printable(key),
+                    .path = role_.path,
+                    .what = std::move(what),
                     .repair = std::move(repair)};
     if (!name.empty()) finding.path += (finding.path == "/" ? "" : "/") + printable(name);
     suspects.push_back({std::move(finding), std::move(mend)});
@@ -277,8 +295,9 @@ void GroupPass::suspect(const std::string& key, std::string what, std::string re
 
 void GroupPass::suspect_damage(const std::string& key, const std::string& value, const Error& why,
                                const std::string& name) {
-    suspect(key, "cannot be read: " + why.detail(), "it is taken away, with its bytes kept under ?" + printable(key),
-            [this, key, value] { return take_away(scene_, object_, key, value); }, name);
+    suspect(
+        key, "cannot be read: " + why.detail(), "it is taken away, with its bytes kept under ?" + printable(key),
+        [this, key, value] { return take_away(scene_, object_, key, value); }, name);
 }
 
 }  // namespace meshfs::check

@@ -22,7 +22,8 @@ struct GroupRole {
 
 class GroupPass {
 public:
-    GroupPass(Scene& scene, GroupRole role) : scene_(scene), role_(std::move(role)), object_(group_object(role_.group)) {}
+    GroupPass(Scene& scene, GroupRole role)
+        : scene_(scene), role_(std::move(role)), object_(group_object(role_.group)) {}
     // ENOENT: there is no such object.  Other errors: the store's.
     Status run();
     GroupId group() const { return role_.group; }
@@ -75,7 +76,8 @@ private:
 
     void suspect(const std::string& key, std::string what, std::string repair, std::function<Status()> mend,
                  const std::string& name = {});
-    void suspect_damage(const std::string& key, const std::string& value, const Error& why, const std::string& name = {});
+    void suspect_damage(const std::string& key, const std::string& value, const Error& why,
+                        const std::string& name = {});
     std::string end_by_map() const;
     About sound_about() const;
 

@@ -8,9 +8,7 @@
 namespace meshfs::check {
 namespace {
 
-std::string where(const ops::Home& home) {
-    return "object " + home.object.name + ", key " + printable(home.key);
-}
+std::string where(const ops::Home& home) { return "object " + home.object.name + ", key " + printable(home.key); }
 
 }  // namespace
 
@@ -43,15 +41,18 @@ Status GroupPass::judge_numbers() {
                                      (home->object == object_ && home->key == name_key(f.name)));
         if (is_here) continue;
         AwayRecord sound{.group = role_.group, .slot = f.anchor, .moves = record.ok() ? record->moves + 1 : 1};
-        suspect(name_key(f.name), "has number " + hex(raw(f.ino)) + ", which leads to " +
-                                      (home.ok() ? where(*home) : "nothing (" + home.error().text() + ")"),
-                "the away record in object " + object.name + " is written",
-                [this, object, key, value, sound] {
-            Mutation m(object);
-            m.create().key_is(key, value).set_keys({{key, encode(sound)}});
-            Status done = scene_.store.apply(std::move(m));
-            return done.code() == ECANCELED ? Status(fail(ECANCELED, "it changed meanwhile")) : done;
-        }, f.name);
+        suspect(
+            name_key(f.name),
+            "has number " + hex(raw(f.ino)) + ", which leads to " +
+                (home.ok() ? where(*home) : "nothing (" + home.error().text() + ")"),
+            "the away record in object " + object.name + " is written",
+            [this, object, key, value, sound] {
+                Mutation m(object);
+                m.create().key_is(key, value).set_keys({{key, encode(sound)}});
+                Status done = scene_.store.apply(std::move(m));
+                return done.code() == ECANCELED ? Status(fail(ECANCELED, "it changed meanwhile")) : done;
+            },
+            f.name);
     }
     foreign_.clear();
     return {};
@@ -92,7 +93,8 @@ Status GroupPass::judge_unlinked(const std::string& key, const std::string& valu
         at = {away->group, away->slot};
     }
     auto slot = slots_.find(raw(at.slot));
-    if (slot != slots_.end() && slot->second.state == SlotSeen::State::moved) slot = slots_.find(raw(slot->second.to));
+    if (slot != slots_.end() && slot->second.state == SlotSeen::State::moved)
+        slot = slots_.find(raw(slot->second.to));
     if (slot == slots_.end() || slot->second.ino != record.inode.ino) return {};
     suspect(key, "says that number " + hex(raw(record.inode.ino)) + " is unlinked, and it has a name in this group",
             "it is taken away", [this, key, value] { return take_away(scene_, object_, key, value); });

@@ -5,7 +5,8 @@
 namespace meshfs::check {
 
 ObjectId parse_object_name(std::string_view name) {
-    if (name == "volume" || name == "volume.move" || name.starts_with("sessions.")) return {.kind = ObjectId::Kind::other};
+    if (name == "volume" || name == "volume.move" || name.starts_with("sessions."))
+        return {.kind = ObjectId::Kind::other};
     size_t dot = name.find('.');
     if (dot != 1) return {};
     std::string_view rest = name.substr(2);
@@ -22,7 +23,8 @@ ObjectId parse_object_name(std::string_view name) {
     switch (name[0]) {
         case 'g': return has_index ? ObjectId{} : ObjectId{.kind = ObjectId::Kind::group, .number = *number};
         case 'h': return has_index ? ObjectId{} : ObjectId{.kind = ObjectId::Kind::linked, .number = *number};
-        case 'b': return has_index ? ObjectId{.kind = ObjectId::Kind::blob, .number = *number, .index = index} : ObjectId{};
+        case 'b':
+            return has_index ? ObjectId{.kind = ObjectId::Kind::blob, .number = *number, .index = index} : ObjectId{};
         case 'i': return has_index ? ObjectId{.kind = ObjectId::Kind::other} : ObjectId{};
         case 's':
         case 'l':

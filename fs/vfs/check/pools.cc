@@ -14,7 +14,8 @@ public:
         : scene_(scene), report_(report), seen_(seen), options_(options) {}
 
     Status run() {
-        std::sort(seen_.blobs.begin(), seen_.blobs.end(), [](const BlobUse& a, const BlobUse& b) { return a.blob < b.blob; });
+        std::sort(seen_.blobs.begin(), seen_.blobs.end(),
+                  [](const BlobUse& a, const BlobUse& b) { return a.blob < b.blob; });
         // Listed first, judged then: what is judged may change what is listed.
         std::vector<std::string> names;
         TRY(scene_.store.list(kMetaPool, [&](const std::string& name) { return note(names, name, kMetaPool); }));
@@ -38,7 +39,8 @@ private:
             case ObjectId::Kind::blob: return note_blob(name);
             case ObjectId::Kind::other: break;
             case ObjectId::Kind::unknown:
-                report_.tell({.state = Finding::State::note, .object = printable(name), .what = "is none of MeshFS' objects"});
+                report_.tell(
+                    {.state = Finding::State::note, .object = printable(name), .what = "is none of MeshFS' objects"});
         }
         return {};
     }
@@ -65,9 +67,12 @@ private:
             finding.what += ": a directory whose making was interrupted";
             finding.repair = "it is removed";
             Suspects told;
-            report_.settle({{std::move(finding), [this, object, lease = view->lease_value] {
-                return scene_.store.apply(std::move(Mutation(object).xattr_is(kLeaseXattr, lease).remove()));
-            }}}, told);
+            report_.settle(
+                {{std::move(finding),
+                  [this, object, lease = view->lease_value] {
+                      return scene_.store.apply(std::move(Mutation(object).xattr_is(kLeaseXattr, lease).remove()));
+                  }}},
+                told);
             return {};
         }
         report_.tell(std::move(finding));

@@ -9,8 +9,8 @@ namespace meshfs::check {
 class Report {
 public:
     explicit Report(const CheckOptions& options) : options_(options) {}
-    // Tells each suspect once, and mends it where that is wanted and possible.  True: something was mended, so look again.
-    // told: what was told before of the same subject; grows.
+    // Tells each suspect once, and mends it where that is wanted and possible.  True: something was mended, so look
+    // again. told: what was told before of the same subject; grows.
     bool settle(const Suspects& suspects, Suspects& told);
     void tell(Finding finding);
     void count(const CheckCounts& more);

@@ -1,5 +1,5 @@
-// The records of sessions: a registry entry or a state that cannot be read counts as alive, and would be waited for for
-// ever.
+// The records of sessions: a registry entry or a state that cannot be read counts as alive, and would be waited for
+// for ever.
 #include <map>
 
 #include "fs/base/wire.h"
@@ -32,17 +32,19 @@ public:
 private:
     void tell_entry(const ObjectName& object, const std::string& key, const std::string& value, const Error& why,
                     bool is_session) {
-        Finding finding{.object = object.name, .key = printable(key), .what = "cannot be read: " + why.detail(),
+        Finding finding{.object = object.name,
+                        .key = printable(key),
+                        .what = "cannot be read: " + why.detail(),
                         .repair = is_session ? "it is written anew, of an unknown host" : "it is taken away"};
         settle({std::move(finding), [this, object, key, value, is_session] {
-            Mutation m(object);
-            m.key_is(key, value);
-            std::vector<Key> set{{kTakenAway + key, value}};
-            if (is_session) set.emplace_back(key, encode(SessionRecord{.host = "unknown"}));
-            else m.remove_keys({key});
-            m.set_keys(std::move(set));
-            return scene_.store.apply(std::move(m));
-        }});
+                    Mutation m(object);
+                    m.key_is(key, value);
+                    std::vector<Key> set{{kTakenAway + key, value}};
+                    if (is_session) set.emplace_back(key, encode(SessionRecord{.host = "unknown"}));
+                    else m.remove_keys({key});
+                    m.set_keys(std::move(set));
+                    return scene_.store.apply(std::move(m));
+                }});
     }
 
     Status check_session(SessionId session) {
@@ -55,8 +57,8 @@ private:
         // While others work, who of them has this number is not known, and may have written something newer.
         bool may_mend = !options_.live;
         if (!state.ok())
-            tell_xattr(object, kStateXattr, answer->xattrs[kStateXattr], state.error(), encode(StateRecord{.state = SessionState::dead}),
-                       "it is declared dead", may_mend);
+            tell_xattr(object, kStateXattr, answer->xattrs[kStateXattr], state.error(),
+                       encode(StateRecord{.state = SessionState::dead}), "it is declared dead", may_mend);
         if (!beat.ok())
             tell_xattr(object, kBeatXattr, answer->xattrs[kBeatXattr], beat.error(), encode(BeatRecord{.number = 1}),
                        "it is written anew", may_mend);
@@ -88,26 +90,31 @@ private:
     }
 
     void tell_intent(const ObjectName& object, const std::vector<Key>& parts, const Error& why) {
-        Finding finding{.object = object.name, .key = printable(parts.front().first),
-                        .what = "operation of a mount that died cannot be read: " + why.detail() + "; what it held stays held",
-                        .repair = "it is taken away; what it had half done is told and repaired where it is"};
+        Finding finding{
+            .object = object.name,
+            .key = printable(parts.front().first),
+            .what = "operation of a mount that died cannot be read: " + why.detail() + "; what it held stays held",
+            .repair = "it is taken away; what it had half done is told and repaired where it is"};
         settle({std::move(finding), [this, object, parts] {
-            Mutation m(object);
-            std::vector<Key> kept;
-            std::vector<std::string> removed;
-            for (const auto& [key, value] : parts) {
-                m.key_is(key, value);
-                kept.emplace_back(kTakenAway + key, value);
-                removed.push_back(key);
-            }
-            m.remove_keys(removed).set_keys(std::move(kept));
-            return scene_.store.apply(std::move(m));
-        }});
+                    Mutation m(object);
+                    std::vector<Key> kept;
+                    std::vector<std::string> removed;
+                    for (const auto& [key, value] : parts) {
+                        m.key_is(key, value);
+                        kept.emplace_back(kTakenAway + key, value);
+                        removed.push_back(key);
+                    }
+                    m.remove_keys(removed).set_keys(std::move(kept));
+                    return scene_.store.apply(std::move(m));
+                }});
     }
 
-    void tell_xattr(const ObjectName& object, const char* name, const std::string& value, const Error& why, std::string sound,
-                    std::string repair, bool may_mend) {
-        Finding finding{.object = object.name, .key = name, .what = "cannot be read: " + why.detail(), .repair = std::move(repair)};
+    void tell_xattr(const ObjectName& object, const char* name, const std::string& value, const Error& why,
+                    std::string sound, std::string repair, bool may_mend) {
+        Finding finding{.object = object.name,
+                        .key = name,
+                        .what = "cannot be read: " + why.detail(),
+                        .repair = std::move(repair)};
         std::function<Status()> mend;
         if (may_mend)
             mend = [this, object, name, value, sound = std::move(sound)] {

@@ -49,7 +49,8 @@ void Walk::work() {
             tasks_.pop_back();
             ++working_;
         }
-        Status done = options_.stopping != nullptr && *options_.stopping ? Status(fail(EINTR)) : check_directory(task);
+        Status done =
+            options_.stopping != nullptr && *options_.stopping ? Status(fail(EINTR)) : check_directory(task);
         MutexLock lock(mutex_);
         --working_;
         if (!done.ok() && error_.ok()) error_ = done.error().in("directory " + task.path);
@@ -58,7 +59,8 @@ void Walk::work() {
 }
 
 Status Walk::check_directory(const Task& task) {
-    GroupRole role{.group = place_of(task.directory).group, .directory = task.directory, .is_header = true, .path = task.path};
+    GroupRole role{
+        .group = place_of(task.directory).group, .directory = task.directory, .is_header = true, .path = task.path};
     Pass header = TRY(look(role, task));
     if (header == nullptr) return {};
     {
@@ -125,9 +127,12 @@ Result<Walk::Pass> Walk::look(const GroupRole& role, const Task& task) {
     }
     Suspects told;
     if (pass->has_changed)
-        report_.tell({.state = Finding::State::note, .object = group_object(role.group).name, .path = role.path,
+        report_.tell({.state = Finding::State::note,
+                      .object = group_object(role.group).name,
+                      .path = role.path,
                       .what = "changes all the time: what it counts was not compared with what there is"});
-    constexpr int kRoundsMax = 5;  // a repair may show what was hidden: slots by a damaged lease, sums by a damaged name
+    constexpr int kRoundsMax =
+        5;  // a repair may show what was hidden: slots by a damaged lease, sums by a damaged name
     for (int round = 0; round < kRoundsMax && report_.settle(pass->suspects, told); ++round)
         pass = TRY(look_once(role, task));
     return pass->is_gone ? nullptr : std::move(pass);
@@ -157,7 +162,8 @@ Result<std::vector<GroupRole>> Walk::ranges_of(const Task& task, const GroupPass
         if (!ranges.empty()) ranges.back().end = first;
         auto record = decode_range(range->second);
         if (!record.ok()) continue;  // was told; the range before it does not end here for that
-        ranges.push_back({.group = record->group, .directory = task.directory, .first = first, .end = "", .path = task.path});
+        ranges.push_back(
+            {.group = record->group, .directory = task.directory, .first = first, .end = "", .path = task.path});
     }
     return ranges;
 }

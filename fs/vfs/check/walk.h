@@ -15,11 +15,11 @@ class Walk {
 public:
     // What inodes outside their names and files' blobs are judged by, once all directories were seen.
     struct Seen {
-        IdSet groups;                         // of directories that have a name, and of removed ones in `u`
-        IdSet mapped;                         // blobs
-        std::set<BlobId> mapped_twice;        // or by a file that was met twice
-        std::map<Ino, uint64_t> linked;       // number -> names, of files that have h.<ino>
-        std::vector<BlobUse> blobs;           // all, with `deep` only
+        IdSet groups;                    // of directories that have a name, and of removed ones in `u`
+        IdSet mapped;                    // blobs
+        std::set<BlobId> mapped_twice;   // or by a file that was met twice
+        std::map<Ino, uint64_t> linked;  // number -> names, of files that have h.<ino>
+        std::vector<BlobUse> blobs;      // all, with `deep` only
     };
 
     Walk(Scene& scene, Report& report, const CheckOptions& options)
@@ -73,7 +73,7 @@ private:
     IdSet visited_ GUARDED_BY(mutex_);  // headers, in this walk
     bool is_recount_ = false;           // constant while threads run
     Recount recount_ GUARDED_BY(mutex_);
-    Seen seen_;                         // guarded by mutex_ while threads run
+    Seen seen_;  // guarded by mutex_ while threads run
 };
 
 }  // namespace meshfs::check

@@ -11,18 +11,19 @@ namespace {
 // The name that a directory was met by goes, if it still leads there; its bytes are kept.
 Status take_name_away(Scene& scene, Ino parent, const std::string& name, Ino directory) {
     std::string key = name_key(name);
-    return change_group(scene.core, {.directory = parent, .name = name}, {.keys = {key}}, [&](GroupChange& change) -> Status {
-        auto dentry = TRY(change.view().record(decode_dentry, key));
-        if (!dentry || dentry->ino != directory) return fail(ECANCELED, "it changed meanwhile");
-        Time now = scene.core.now();
-        std::string gone = encode(ops::gone_record(SlotRecord::Kind::unlinked, name, now));
-        change.set(kTakenAway + key, *change.key(key));
-        change.remove(key);
-        change.set(slot_key(dentry->slot), gone);
-        if (dentry->anchor != dentry->slot) change.set(slot_key(dentry->anchor), gone);
-        change.add({.names = -1, .subdirectories = -1, .mtime = now});
-        return {};
-    });
+    return change_group(scene.core, {.directory = parent, .name = name}, {.keys = {key}},
+                        [&](GroupChange& change) -> Status {
+                            auto dentry = TRY(change.view().record(decode_dentry, key));
+                            if (!dentry || dentry->ino != directory) return fail(ECANCELED, "it changed meanwhile");
+                            Time now = scene.core.now();
+                            std::string gone = encode(ops::gone_record(SlotRecord::Kind::unlinked, name, now));
+                            change.set(kTakenAway + key, *change.key(key));
+                            change.remove(key);
+                            change.set(slot_key(dentry->slot), gone);
+                            if (dentry->anchor != dentry->slot) change.set(slot_key(dentry->anchor), gone);
+                            change.add({.names = -1, .subdirectories = -1, .mtime = now});
+                            return {};
+                        });
 }
 
 }  // namespace
@@ -31,26 +32,35 @@ Status Walk::judge_missing(GroupPass& pass, const GroupRole& role, const Task& t
     pass.is_gone = true;
     if (role.is_header && !task.is_root() && !TRY(is_named_by(task.directory, task.parent, task.name))) return {};
     const std::string group = group_object(role.group).name;
-    Finding finding{.object = task.named_in.name, .key = printable(name_key(task.name)), .path = task.path,
-                    .what = "leads to a directory whose object " + group + " is missing", .repair = "the name is taken away"};
+    Finding finding{.object = task.named_in.name,
+                    .key = printable(name_key(task.name)),
+                    .path = task.path,
+                    .what = "leads to a directory whose object " + group + " is missing",
+                    .repair = "the name is taken away"};
     if (task.is_root()) {
         finding = {.object = group, .path = "/", .what = "the root directory is missing", .repair = ""};
         pass.suspects.push_back({std::move(finding), nullptr});
     } else if (role.is_header) {
         pass.suspects.push_back({std::move(finding), [this, task] {
-            return take_name_away(scene_, task.parent, task.name, task.directory);
-        }});
+                                     return take_name_away(scene_, task.parent, task.name, task.directory);
+                                 }});
     } else {
-        finding = {.object = group_object(place_of(role.directory).group).name, .key = printable(range_key(role.first)),
-                   .path = task.path, .what = "range leads to object " + group + ", which is missing",
+        finding = {.object = group_object(place_of(role.directory).group).name,
+                   .key = printable(range_key(role.first)),
+                   .path = task.path,
+                   .what = "range leads to object " + group + ", which is missing",
                    .repair = "an empty range is made in its place"};
         pass.suspects.push_back({std::move(finding), [this, role] {
-            About about{.group = role.group, .directory = role.directory, .first = role.first, .end = role.end.value_or("")};
-            Mutation m(group_object(role.group));
-            m.absent().create().set_xattr(kLeaseXattr, encode(free_lease(new_epoch(scene_))));
-            m.set_xattr(kAboutXattr, encode(about));
-            return scene_.store.apply(std::move(m));
-        }});
+                                     About about{.group = role.group,
+                                                 .directory = role.directory,
+                                                 .first = role.first,
+                                                 .end = role.end.value_or("")};
+                                     Mutation m(group_object(role.group));
+                                     m.absent().create().set_xattr(kLeaseXattr,
+                                                                   encode(free_lease(new_epoch(scene_))));
+                                     m.set_xattr(kAboutXattr, encode(about));
+                                     return scene_.store.apply(std::move(m));
+                                 }});
     }
     return {};
 }
@@ -83,15 +93,15 @@ Status Walk::judge_lease(GroupPass& pass, const GroupRole& role, const Task& tas
         pass.suspects.clear();
         if (!TRY(is_named_by(task.directory, task.parent, task.name))) return {};
         finding.repair = "the name goes, too";
-        pass.suspects.push_back({std::move(finding), [this, task] {
-            return ops::drop_dead_directory(scene_.core, task.parent, task.name, task.directory);
-        }});
+        pass.suspects.push_back(
+            {std::move(finding),
+             [this, task] { return ops::drop_dead_directory(scene_.core, task.parent, task.name, task.directory); }});
         return {};
     }
     finding.repair = "it is brought back";
     pass.suspects.push_back({std::move(finding), [this, object, value = pass.lease_value, epoch = lease.epoch] {
-        return mend_xattr(scene_, object, kLeaseXattr, value, encode(free_lease(epoch + 1)));
-    }});
+                                 return mend_xattr(scene_, object, kLeaseXattr, value, encode(free_lease(epoch + 1)));
+                             }});
     return {};
 }
 
@@ -105,16 +115,20 @@ void Walk::judge_inode(GroupPass& pass, const GroupRole& role, const Task& task)
     else if (!record->inode.is_directory()) wrong = "is not a directory's inode";
     else if (record->inode.ino != role.directory) wrong = "is the inode of number " + hex(raw(record->inode.ino));
     if (wrong.empty()) return;
-    Finding finding{.object = object.name, .key = kInodeKey, .path = task.path, .what = wrong,
+    Finding finding{.object = object.name,
+                    .key = kInodeKey,
+                    .path = task.path,
+                    .what = wrong,
                     .repair = "the directory gets mode 0700, owner root, and no extended attributes"};
     pass.suspects.push_back({std::move(finding), [this, object, value, role] {
-        Inode inode;
-        inode.ino = role.directory;
-        inode.mode = S_IFDIR | 0700;
-        inode.links = 2;
-        inode.atime = inode.mtime = inode.ctime = inode.btime = scene_.core.now();
-        return mend_keys(scene_, object, {{kInodeKey, value}}, {}, {{kInodeKey, encode(InodeRecord{.inode = inode})}});
-    }});
+                                 Inode inode;
+                                 inode.ino = role.directory;
+                                 inode.mode = S_IFDIR | 0700;
+                                 inode.links = 2;
+                                 inode.atime = inode.mtime = inode.ctime = inode.btime = scene_.core.now();
+                                 return mend_keys(scene_, object, {{kInodeKey, value}}, {},
+                                                  {{kInodeKey, encode(InodeRecord{.inode = inode})}});
+                             }});
 }
 
 // Is there a name in `parent` that leads to this directory?
@@ -146,7 +160,8 @@ Status Walk::judge_place(GroupPass& pass, const GroupRole& role, const Task& tas
     } else {
         auto name = ops::name_of(scene_.core, task.directory);
         if (!name.ok() && name.code() != ESTALE && name.code() != ENOENT && name.code() != EIO) return name.error();
-        bool is_here = name.ok() && name->first == task.parent && name->second == task.name && record->parent == task.parent;
+        bool is_here =
+            name.ok() && name->first == task.parent && name->second == task.name && record->parent == task.parent;
         if (is_here) return {};
         bool is_elsewhere = name.ok() && (name->first != task.parent || name->second != task.name) &&
                             TRY(is_named_by(task.directory, name->first, name->second));
