@@ -1,6 +1,7 @@
 // Decoders of metadata bear any bytes: as they come, and as the payload of a sealed record.
 #include "fs/base/wire.h"
 #include "fs/meta/format.h"
+#include "fs/meta/intent.h"
 
 namespace {
 
@@ -10,6 +11,9 @@ void decode_all(std::string_view value) {
     (void)decode_away(value), (void)decode_unlinked(value), (void)decode_sum(value), (void)decode_lane(value);
     (void)decode_inode(value), (void)decode_place(value), (void)decode_range(value), (void)decode_volume(value);
     (void)decode_numbers(value), (void)slot_of_key(value), (void)ino_of_unlinked_key(value);
+    (void)decode_state(value), (void)decode_beat(value), (void)decode_recall(value);
+    (void)decode_session(value), (void)decode_locks(value), (void)session_of_registry_key(value);
+    (void)decode_intent({value});
 }
 
 }  // namespace

@@ -189,7 +189,9 @@ Status forget_removed(MetaCore& core) {
     }
     (void)locks.wait();  // what stays is a few bytes
     Status first_error;
-    for (const auto& [object, keys] : by_object) {
+    for (const auto& removed : by_object) {
+        const ObjectName& object = removed.first;  // no bindings: clang 14 lets no lambda have them
+        const std::vector<std::string>& keys = removed.second;
         std::string lease;
         auto status = change_group(core, {.object = object, .may_be_dead = true}, {}, [&](GroupChange& change) -> Status {
             lease = change.view().lease_value;
