@@ -217,14 +217,14 @@ TEST_P(StoreBytes, CallbacksComeOnAnotherThread) {
 }
 
 TEST_P(StoreBytes, StartNeverWaitsForACallback) {
-    // Callbacks hold a mutex that the starting thread has: were start to wait for one, this would not end.
+    // Callbacks want a mutex that the starting thread has: were start to wait for one, this would not end.
     Mutex mutex;
     Count told;
     {
         MutexLock lock(mutex);
         for (int i = 0; i < 1000; ++i)
             store().start(Mutation({0, "o" + std::to_string(i % 7)}).create(), [&](Status) {
-                MutexLock inner(mutex);
+                { MutexLock inner(mutex); }  // let go first: once the last is counted, the test ends and takes it along
                 told.add();
             });
         EXPECT_EQ(told.get(), 0u);
