@@ -1,5 +1,7 @@
 #include "fs/store/conformance_stores.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "fs/store/fault_store.h"
@@ -12,7 +14,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdlib>
 
 #include "fs/store/io_batch.h"
 #include "fs/store/rados_store.h"
@@ -20,6 +21,12 @@
 
 namespace meshfs {
 namespace {
+
+// Without a store there is nothing to test; the log should say why.
+[[noreturn]] [[maybe_unused]] void give_up(const std::string& what, const Error& error) {
+    fprintf(stderr, "%s: %s\n", what.c_str(), error.text().c_str());
+    abort();
+}
 
 class MemoryPlace final : public ConformancePlace {
 public:
@@ -67,10 +74,6 @@ public:
     std::unique_ptr<Store> open_with_room(uint64_t) override { return nullptr; }
 
 private:
-    [[noreturn]] static void give_up(const std::string& what, const Error& error) {
-        fprintf(stderr, "%s: %s\n", what.c_str(), error.text().c_str());
-        exit(1);
-    }
     Source source_;
     StoreOptions options_;
 };
@@ -81,9 +84,13 @@ class LocalPlace final : public ConformancePlace {
 public:
     LocalPlace() {
         std::string made = (std::filesystem::temp_directory_path() / "meshfs-local-XXXXXX").string();
-        if (mkdtemp(made.data()) != nullptr) path_ = made;
+        if (mkdtemp(made.data()) == nullptr) give_up(made, fail(errno));
+        path_ = made;
     }
-    ~LocalPlace() override { std::filesystem::remove_all(path_); }
+    ~LocalPlace() override {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
     std::unique_ptr<Store> open() override { return open_in("/store", {}); }
     bool takes_several() const override { return false; }
     std::unique_ptr<Store> open_with_room(uint64_t bytes) override {
@@ -97,7 +104,8 @@ private:
         StoreOptions options;
         options.make_directory = true;
         auto store = open_local_store(*parse_source(path_ + name), options, std::move(parts));
-        return store.ok() ? std::move(*store) : nullptr;
+        if (!store) give_up(path_ + name, store.error());
+        return std::move(*store);
     }
     std::string path_;
 };

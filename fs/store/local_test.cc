@@ -26,7 +26,10 @@ protected:
         std::string made = (disk::temp_directory_path() / "meshfs-local-XXXXXX").string();
         if (mkdtemp(made.data()) != nullptr) path_ = made;
     }
-    ~LocalStoreTest() override { disk::remove_all(path_); }
+    ~LocalStoreTest() override {
+        std::error_code ignored;
+        disk::remove_all(path_, ignored);
+    }
     std::string dir() const { return path_ + "/store"; }
     Result<std::unique_ptr<Store>> open(bool make = true) {
         StoreOptions options;

@@ -1,7 +1,9 @@
 // What of the store on RADOS can be judged without a cluster; test/cluster judges the rest.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 
 #include "fs/store/rados_capacity.h"
@@ -71,7 +73,9 @@ TEST(RadosCapacity, BearsAnyAnswer) {
 class RadosConnect : public testing::Test {
 protected:
     Error error_with(const std::string& conf_text) {
-        const std::string path = testing::TempDir() + "/rados_test.conf";
+        // A name of its own: another run of these tests may be under way on this machine.
+        std::string path = testing::TempDir() + "/meshfs-rados-XXXXXX";
+        close(mkstemp(path.data()));
         std::ofstream(path) << conf_text;
         options_.conf = path;
         auto store = open_rados_store(*parse_source("rados:ai/train"), options_);
