@@ -234,6 +234,7 @@ public:
     void stop() {
         callers_.stop();
         MutexLock lock(mutex_);
+        if (stopped_) return;  // those who hang have been waited for
         stopped_ = true;
         tasks_.clear();
         wake_.notify_all();
@@ -295,7 +296,7 @@ private:
 
 ServedPlugin::ServedPlugin(const meshfs_serve& serve, void* plugin, ServedOptions options)
     : serve_(serve), plugin_(plugin), calls_(std::make_shared<Calls>(std::move(options))) {}
-ServedPlugin::~ServedPlugin() = default;
+ServedPlugin::~ServedPlugin() { stop(); }
 void ServedPlugin::stop() { calls_->stop(); }
 Executor& ServedPlugin::executor() { return calls_->callers(); }
 

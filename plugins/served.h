@@ -24,7 +24,7 @@ struct ServedOptions {
 class ServedPlugin final : public ServedPrefix {
 public:
     ServedPlugin(const meshfs_serve& serve, void* plugin, ServedOptions options);
-    ~ServedPlugin() override;
+    ~ServedPlugin() override;  // stop()
     // Answers all that is unanswered with EIO.  Threads that hang in the plugin are left behind.
     void stop();
 

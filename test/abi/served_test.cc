@@ -1,9 +1,9 @@
 // Requests with completions: answered late, twice, or never.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <thread>
+#include <future>
 
+#include "fs/base/executor.h"
 #include "plugins/served.h"
 
 namespace meshfs {
@@ -37,22 +37,22 @@ ServedOptions options(int seconds, size_t with_plugin) {
 
 TEST(ServedPlugin, AnswersFromAnotherThread) {
     auto host = reply_calls();
+    Executor answering("answers", 1, 1);  // before `served`: who asks may be answered while the plugin's call still runs
     Fake fake;
-    std::thread answering;
     fake.on_getattr = [&](meshfs_request* request, uint64_t ino) {
-        answering = std::thread([&host, request, ino] {
+        EXPECT_TRUE(answering.post([&host, request, ino] {
             meshfs_attr attr{};
             attr.ino = ino;
             attr.mode = 0100644;
             host.reply_attr(request, &attr);
-        });
+        }));
     };
     ServedPlugin served(fake.serve, &fake, options(30, 4));
-    auto found = served.getattr(42);
-    ASSERT_TRUE(found.ok());
-    EXPECT_EQ(raw(found->inode.ino), 42u);
-    answering.join();
-    served.stop();
+    for (uint64_t ino = 1; ino < 200; ++ino) {
+        auto found = served.getattr(ino);
+        ASSERT_TRUE(found.ok());
+        EXPECT_EQ(raw(found->inode.ino), ino);
+    }
 }
 
 TEST(ServedPlugin, ErrorsArriveAsErrno) {
@@ -62,7 +62,6 @@ TEST(ServedPlugin, ErrorsArriveAsErrno) {
     ServedPlugin served(fake.serve, &fake, options(30, 4));
     EXPECT_EQ(served.getattr(1).code(), EDQUOT);
     EXPECT_EQ(served.mkdir({}, 1, "x", 0755).code(), ENOSYS);
-    served.stop();
 }
 
 TEST(ServedPlugin, ASecondAnswerReachesNobody) {
@@ -80,30 +79,30 @@ TEST(ServedPlugin, ASecondAnswerReachesNobody) {
         ASSERT_TRUE(found.ok());
         EXPECT_EQ(raw(found->inode.ino), ino);
     }
-    served.stop();
 }
 
 TEST(ServedPlugin, OneThatIsNeverAnsweredIsEioAndHoldsItsPlace) {
     auto host = reply_calls();
     Fake fake;
-    std::atomic<meshfs_request*> kept{nullptr};
+    std::promise<meshfs_request*> keeps;
     fake.on_getattr = [&](meshfs_request* request, uint64_t ino) {
-        if (ino == 1) kept = request;
+        if (ino == 1) keeps.set_value(request);
         else host.reply_error(request, 0);
     };
     ServedPlugin served(fake.serve, &fake, options(1, 1));
     EXPECT_EQ(served.getattr(1).code(), EIO);
+    meshfs_request* kept = keeps.get_future().get();
     EXPECT_EQ(served.getattr(2).code(), EIO);  // the only place is taken
     host.reply_error(kept, 0);                 // late: nobody hears it, the place is free
     EXPECT_EQ(served.getattr(2).code(), 0);
-    served.stop();
 }
 
 TEST(ServedPlugin, OneThatHangsInsideIsEio) {
     auto host = reply_calls();
     static Mutex mutex;  // outlives the thread that is left behind
     static CondVar released;
-    static bool is_released = false;
+    static bool is_released;
+    is_released = false;
     Fake fake;
     fake.on_getattr = [&](meshfs_request* request, uint64_t) {
         MutexLock lock(mutex);
@@ -117,7 +116,6 @@ TEST(ServedPlugin, OneThatHangsInsideIsEio) {
         is_released = true;
         released.notify_all();
     }
-    served.stop();
 }
 
 }  // namespace
