@@ -55,6 +55,13 @@ void Sharing::stop_accepting(OpenInode& file, Role role) {
 
 Status Sharing::enter(OpenInode& file) {
     if (file.role != Role::none) return {};
+    bool is_present = false;
+    Status entered = enter(file, is_present);
+    if (is_present && file.role != Role::several) unlock(file.ino, kPresentByte);
+    return entered;
+}
+
+Status Sharing::enter(OpenInode& file, bool& is_present) {
     for (int tries = 0;; ++tries) {
         if (stopping_) return fail(ESHUTDOWN);
         Inode inode = TRY(meta_.change(file.ino, [&](InodeChange& change) -> Status {
@@ -63,11 +70,14 @@ Status Sharing::enter(OpenInode& file) {
         }));
         if (inode.writer == meta_.session()) return be_alone(file, inode);
         if (inode.writer != kSeveral) {
+            // From before we ask: who then makes room finds himself alone only after we have come, however late.
+            is_present = is_present || lock(file.ino, kPresentByte, FileLock::Type::read).ok();
             TRY(wait_for_room(file.ino, inode, tries));
             continue;
         }
         Status joined = join_several(file);
         if (joined || joined.code() != EAGAIN) return joined;
+        is_present = false;
         clock_.sleep_ns(pause_ns(tries));
     }
 }
@@ -101,7 +111,7 @@ Status Sharing::take_over_from_dead(Ino ino, SessionId dead) {
     return {};
 }
 
-// EAGAIN: it is not "several" any more, or somebody just looks whether he is alone.
+// EAGAIN: it is not "several" any more, or somebody just looks whether he is alone; *present* is not held then.
 Status Sharing::join_several(OpenInode& file) {
     Status taken = lock(file.ino, kPresentByte, FileLock::Type::write);
     if (taken) {  // nobody is left

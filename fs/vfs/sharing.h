@@ -4,8 +4,8 @@
 // *alone*: it accepts writes and appends into memory.  While its name is there no other mount writes.  Who wants to
 // asks for *room*, and waits until that session has published all, and has itself written "several" instead; if it
 // is dead, its name is replaced.  Several write *through*: a write is stored and published before it is answered, a
-// read looks at the inode first, an append holds a lock.  Each of them holds a shared lock, *present*; who gets that
-// one alone, with all others gone, is alone again.
+// read looks at the inode first, an append holds a lock.  Each of them holds a shared lock, *present*, as does who waits
+// for room; who gets that one alone, with all others gone, is alone again.
 //
 // Safe without all this is what data stores and publishes (fs/data/README.md): two mounts that write different parts
 // lose nothing.  This is for order: what was written before is not overwritten by what was written earlier still, an
@@ -49,6 +49,7 @@ public:
 private:
     void room_wanted(Ino ino);  // never blocks
     void make_room(OpenInode& file);
+    Status enter(OpenInode& file, bool& is_present);
     Status join_several(OpenInode& file);
     Status be_alone(OpenInode& file, const Inode& inode);
     Status wait_for_room(Ino ino, const Inode& inode, int tries);

@@ -85,6 +85,20 @@ TEST_F(SharingTest, WhoIsLeftIsAloneAgain) {
     EXPECT_EQ(must(a().read_file("/f")), "c");
 }
 
+// Who asked comes late, as on a busy machine: meanwhile the other looks many times whether it is alone.
+TEST_F(SharingTest, RoomThatWasMadeIsKeptForWhoAskedForIt) {
+    ASSERT_OK(a().write_file("/f", std::string(100, '.')));
+    auto of_a = must(a().open("/f")), of_b = must(b().open("/f"));
+    ASSERT_OK(a().write(of_a.handle, 0, "a"));
+    a().vfs->set_commit(kNsPerMs / 10);
+    ASSERT_OK(b().write(of_b.handle, 1, "b"));
+    EXPECT_EQ(inode("/f").writer, kSeveral);
+    EXPECT_EQ(read(b(), of_b.handle).substr(0, 3), "ab.");
+    ASSERT_OK(b().close(of_b.handle));
+    while (inode("/f").writer != a().meta->session()) Clock::system().sleep_ns(kNsPerMs);
+    ASSERT_OK(a().close(of_a.handle));
+}
+
 TEST_F(SharingTest, ADeadWritersNameIsReplacedAndWhatItSyncedIsThere) {
     auto of_a = must(a().create("/f"));
     ASSERT_OK(a().write(of_a.handle, 0, std::string(100'000, 's')));
