@@ -4,52 +4,90 @@
 #include <atomic>
 #include <deque>
 #include <functional>
-#include <set>
+#include <utility>
+#include <vector>
 
 #include "fs/base/mutex.h"
 #include "fs/data/data.h"
 
 namespace meshfs {
 
+// Answers to writers, given where this ends: after the locks of whoever holds it, for who is answered may end a file.
+class Answers {
+public:
+    Answers() = default;
+    Answers(Answers&& other) noexcept : all_(std::exchange(other.all_, {})) {}
+    Answers& operator=(Answers&&) = delete;
+    ~Answers() {
+        for (auto& then : all_) then();
+    }
+    void add(std::function<void()> then) { all_.push_back(std::move(then)); }
+    void add(Answers&& others) {
+        for (auto& then : std::exchange(others.all_, {})) all_.push_back(std::move(then));
+    }
+
+private:
+    std::vector<std::function<void()>> all_;
+};
+
 // Bytes accepted and not stored are bounded by `dirty_bytes_max`: past half of it the answers to writers are held
 // back and given as fast as bytes reach the store, first come first served.
 class Budget {
 public:
-    Budget(Clock& clock, uint64_t dirty_bytes_max) : clock_(clock), max_(dirty_bytes_max) {}
+    explicit Budget(uint64_t dirty_bytes_max) : max_(dirty_bytes_max) {}
     void count(uint64_t bytes);  // as dirty
     // Calls `then`, the answer to a write of so many bytes, now or when there is room: once they are where a flush
     // finds them, for the next thing its caller does may be fsync.
     void answer(uint64_t bytes, std::function<void()> then);
-    void drop(uint64_t bytes);    // overwritten before they were stored
-    void stored(uint64_t bytes);
+    [[nodiscard]] Answers release(uint64_t bytes);  // stored, or overwritten before they were
+    // Of the dirty bytes, those that need no flush to be stored.
+    void begin_moving(uint64_t bytes) { moving_ += bytes; }
+    void end_moving(uint64_t bytes) { moving_ -= bytes; }
+    // Writers wait, and for more than what is moving anyway.
+    bool needs_flush() const;
     uint64_t dirty() const;
-    bool is_short() const { return dirty() > max_ / 2; }
     uint64_t max() const { return max_; }
     void set_max(uint64_t dirty_bytes_max);
 
 private:
-    void release(uint64_t bytes);
     struct Waiting {
         uint64_t bytes;
         std::function<void()> then;
     };
-    Clock& clock_;
-    std::atomic<uint64_t> max_;
+    std::atomic<uint64_t> max_, moving_{0};
     mutable Mutex mutex_;
     uint64_t dirty_ GUARDED_BY(mutex_) = 0;
     std::deque<Waiting> waiting_ GUARDED_BY(mutex_);
+};
+
+// How much is on its way to the store at once, over all files: enough to keep it busy, and not so much that what
+// somebody waits for stands behind it for long.
+class Slots {
+public:
+    void take(uint64_t bytes);  // waits
+    void give(uint64_t bytes);
+    uint64_t in_flight() const;
+
+private:
+    static constexpr uint64_t kBytesMax = 64u << 20;  // 16 objects of 4 MiB
+    static constexpr size_t kCountMax = 256;
+    mutable Mutex mutex_;
+    CondVar freed_;
+    uint64_t bytes_ GUARDED_BY(mutex_) = 0;
+    size_t count_ GUARDED_BY(mutex_) = 0;
 };
 
 class Data::Core {
 public:
     Core(Store& store_in, Clock& clock_in, DataSettings settings_in, DataHooks hooks_in)
         : store(store_in), clock(clock_in), settings(settings_in), hooks(std::move(hooks_in)),
-          budget(clock, settings.dirty_bytes_max) {}
+          budget(settings.dirty_bytes_max) {}
     Store& store;
     Clock& clock;
     const DataSettings settings;
     const DataHooks hooks;
     Budget budget;
+    Slots slots;
 
     // The objects first .. end - 1 of a blob that may exist: all of them, or, of a sparse file so large that asking each
     // would not end, those that a listing of the pool finds.
@@ -57,7 +95,7 @@ public:
                          const std::function<void(uint64_t index)>& visit);
 };
 
-inline constexpr uint64_t kFlushBytes = 16u << 20;   // a file with so many dirty bytes is flushed at once
+inline constexpr uint64_t kFlushBytes = 16u << 20;   // dirty beside whole pieces: the file is flushed at once
 inline constexpr uint64_t kReachAhead = 256;         // objects recorded before they exist
 inline constexpr uint64_t kVisitMax = 1u << 20;      // objects asked one by one; beyond, the pool is listed
 

@@ -24,33 +24,52 @@ void Budget::answer(uint64_t bytes, std::function<void()> then) {
     then();
 }
 
-void Budget::drop(uint64_t bytes) { release(bytes); }
-void Budget::stored(uint64_t bytes) { release(bytes); }
-
-void Budget::release(uint64_t bytes) {
-    std::vector<std::function<void()>> answered;
-    {
-        MutexLock lock(mutex_);
-        dirty_ -= std::min(dirty_, bytes);
-        // As much is answered as was stored, so that writers run at the store's rate; all, once there is room.
-        uint64_t given = 0;
-        while (!waiting_.empty() && (dirty_ <= max_ / 2 || given + waiting_.front().bytes <= bytes)) {
-            given += waiting_.front().bytes;
-            answered.push_back(std::move(waiting_.front().then));
-            waiting_.pop_front();
-        }
+Answers Budget::release(uint64_t bytes) {
+    Answers answers;
+    MutexLock lock(mutex_);
+    dirty_ -= std::min(dirty_, bytes);
+    // As much is answered as was stored, so that writers run at the store's rate; all, once there is room.
+    uint64_t given = 0;
+    while (!waiting_.empty() && (dirty_ <= max_ / 2 || given + waiting_.front().bytes <= bytes)) {
+        given += waiting_.front().bytes;
+        answers.add(std::move(waiting_.front().then));
+        waiting_.pop_front();
     }
-    for (auto& then : answered) then();
+    return answers;
 }
 
 void Budget::set_max(uint64_t dirty_bytes_max) {
     max_ = dirty_bytes_max;
-    release(0);  // those for whom there is room now
+    Answers those_with_room_now = release(0);
+}
+
+bool Budget::needs_flush() const {
+    uint64_t dirty = this->dirty(), moving = moving_;
+    return dirty > max_ / 2 && dirty - std::min(dirty, moving) > max_ / 4;
 }
 
 uint64_t Budget::dirty() const {
     MutexLock lock(mutex_);
     return dirty_;
+}
+
+void Slots::take(uint64_t bytes) {
+    MutexLock lock(mutex_);
+    while (count_ > 0 && (count_ >= kCountMax || bytes_ + bytes > kBytesMax)) freed_.wait(mutex_);
+    bytes_ += bytes;
+    ++count_;
+}
+
+void Slots::give(uint64_t bytes) {
+    MutexLock lock(mutex_);
+    bytes_ -= bytes;
+    --count_;
+    freed_.notify_all();
+}
+
+uint64_t Slots::in_flight() const {
+    MutexLock lock(mutex_);
+    return bytes_;
 }
 
 Status Data::Core::visit_objects(const Layout& layout, BlobId blob, uint64_t first, uint64_t end,
@@ -81,7 +100,7 @@ std::unique_ptr<FileData> Data::open(Ino ino, const FileMap& map) {
     return std::make_unique<FileDataNow>(core_, ino, map);
 }
 
-Data::Usage Data::usage() const { return {core_->budget.dirty(), core_->budget.max(), 0, 0}; }
+Data::Usage Data::usage() const { return {core_->budget.dirty(), core_->budget.max(), 0, core_->slots.in_flight()}; }
 void Data::set_dirty_bytes_max(uint64_t bytes) { core_->budget.set_max(bytes); }
 
 // The object that a tail begins inside belongs to what it was cut from and goes with that.  Doing it twice does no harm.

@@ -31,6 +31,8 @@ struct DataHooks {
     std::function<Status(BlobId blob, Ino home, uint64_t last_object)> record_reach;
     // Bytes of this file have waited flush_after_ns, or room is needed: flush and publish it soon.  Must not block.
     std::function<void(Ino)> flush_wanted;
+    // Call FileData::send of this file soon, until it answers false.  Must not block.
+    std::function<void(Ino)> send_wanted;
 };
 
 // What must be published after a flush.
@@ -61,6 +63,10 @@ public:
     // Atomically at the end of the file as this mount sees it; answers the offset.
     virtual void append(Buffer bytes, Then<uint64_t> then) = 0;
 
+    // Stores one piece that leaves at once; false: there is none now.  Returns when it is on its way; blocks while
+    // too much is.  Any number of callers, at any time.
+    virtual bool send() = 0;
+
     // These block.  From here on to `published` one caller at a time; reads and writes may come at any time.
     virtual Status truncate(uint64_t size) = 0;              // both ways; bytes beyond never come back
     virtual Status zero(ByteRange range, bool keep_size) = 0;  // fallocate ZERO_RANGE
@@ -68,14 +74,15 @@ public:
     virtual Status reserve(ByteRange range, bool keep_size) = 0;  // fallocate 0: sets the size
     virtual Result<uint64_t> seek(uint64_t offset, bool hole) = 0;  // SEEK_HOLE / SEEK_DATA; ENXIO
 
-    // All that was accepted before the call is in the store; then publish().map goes to metadata.
+    // All that was accepted before the call is in the store; then publish().map goes to metadata.  What was accepted
+    // later is not waited for, and not in it.
     // An error keeps the bytes dirty, and is told again to the next flush until they are stored.
     virtual Result<Publication> flush() = 0;
     virtual void published(const Publication& what) = 0;  // metadata has it
     // Metadata of another mount's making: the new base below own unpublished writes.  What is already stored where
-    // the new map has it, or has nothing, stays; the rest is dirty again.
-    virtual void rebase(const FileMap& map) = 0;
-    // False: other mounts may write to this file too.  At first true.
+    // the new map has it, or has nothing, stays; the rest is read back, and dirty again.  An error changes nothing.
+    virtual Status rebase(const FileMap& map) = 0;
+    // False: other mounts may write to this file too.  At first true.  Does not block.
     virtual void set_alone(bool alone) = 0;
     // Drops own unpublished writes (the file is gone, or was lost).
     virtual void discard() = 0;

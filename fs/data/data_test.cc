@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <random>
 
+#include "fs/data/holding_store.h"
 #include "fs/store/fault_store.h"
 #include "fs/store/memory_store.h"
 #include "fs/store/metered_store.h"
@@ -152,7 +153,7 @@ TEST_F(FileBytes, WhatTwoMountsWroteAtOnceIsAllThere) {
     auto mine = std::exchange(file_, std::move(other));
     write(300'000, "theirs");
     ASSERT_TRUE(file_->flush().ok());
-    file_->rebase(published_);
+    ASSERT_TRUE(file_->rebase(published_).ok());
     EXPECT_EQ(read(200'000, 4), "mine");
     publish();
     open();
@@ -194,7 +195,7 @@ TEST_F(FileBytes, OfTwoMountsThatFillOneFileAreOneExtentAndStoredOnce) {
                 based_on = published_ = flushed->map;
                 return mounts[i]->published(*flushed);
             }
-            mounts[i]->rebase(based_on = published_);
+            ASSERT_TRUE(mounts[i]->rebase(based_on = published_).ok());
         }
     };
     FileMap known[2] = {published_, published_};
@@ -230,7 +231,7 @@ TEST_F(FileBytes, AHoleIsMadeAgainInTheMapOfAnotherMount) {
     ASSERT_TRUE(file_->punch({2, 4}).ok());
     write(4, "w");
     ASSERT_TRUE(file_->flush().ok());
-    file_->rebase(published_);
+    ASSERT_TRUE(file_->rebase(published_).ok());
     publish();
     open();
     EXPECT_EQ(read(0, 20), std::string("01\0\0w\0" "67xyz", 11));
@@ -276,11 +277,12 @@ TEST_P(RandomOperations, AgreeWithAPlainString) {
     published.layout.object_bytes = 64 << 10;
     std::string model, model_published;
     std::vector<Extent> freed;
+    int sent = 0;
     auto file = data.open(Ino{5}, published);
     for (int step = 0; step < 400; ++step) {
         uint64_t offset = below(4) == 0 ? below(5000) : below(600'000);
         uint64_t length = 1 + (below(3) == 0 ? below(200'000) : below(3000));
-        switch (below(12)) {
+        switch (below(13)) {
             case 0: case 1: case 2: case 3: {
                 std::string bytes(length, static_cast<char>('a' + below(26)));
                 // Not waited for: nobody flushes while this thread would wait for room.
@@ -340,6 +342,7 @@ TEST_P(RandomOperations, AgreeWithAPlainString) {
                 // In-place changes of published bytes may survive a death, so only a published file is reopened.
                 if (model == model_published && !file->is_dirty()) file = data.open(Ino{5}, published);
                 break;
+            case 11: sent += file->send(); break;
             default: break;
         }
         ASSERT_EQ(file->size(), model.size()) << "seed " << GetParam() << " step " << step;
@@ -349,6 +352,7 @@ TEST_P(RandomOperations, AgreeWithAPlainString) {
         std::string expected = at < model.size() ? model.substr(at, count) : std::string();
         ASSERT_TRUE(join(*got) == expected) << "seed " << GetParam() << " step " << step << " at " << at;
     }
+    EXPECT_GT(sent, 0);
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomOperations, testing::Range(1u, 41u));
 
@@ -367,9 +371,9 @@ TEST_P(Faults, BytesSurviveErrorsAndAreStoredAtLast) {
     published.layout.object_bytes = 64 << 10;
     auto file = data.open(Ino{5}, published);
     std::string model;
-    int failed = 0;
+    int failed = 0, sent = 0;
     for (int step = 0; step < 150; ++step) {
-        uint64_t offset = below(500'000), length = 1 + below(60'000);
+        uint64_t offset = below(500'000), length = 1 + below(below(3) == 0 ? 300'000 : 60'000);
         store.set_plan({});
         if (below(8) == 0) {
             ASSERT_TRUE(file->truncate(offset).ok());
@@ -381,7 +385,13 @@ TEST_P(Faults, BytesSurviveErrorsAndAreStoredAtLast) {
             model.replace(offset, length, bytes);
         }
         if (below(2) == 0) {
-            store.set_plan({.seed = random(), .error = 0.2, .error_code = ENOSPC, .lost_reply = 0.2});
+            // On their way while other things happen, and some fail.
+            store.set_plan({.seed = random(), .error = 0.05, .error_code = ENOSPC, .lost_reply = 0.05});
+            while (file->send()) ++sent;
+            store.set_plan({});
+        }
+        if (below(2) == 0) {
+            store.set_plan({.seed = random(), .error = 0.05, .error_code = ENOSPC, .lost_reply = 0.05});
             auto flushed = file->flush();
             store.set_plan({});
             if (!flushed) {
@@ -403,6 +413,7 @@ TEST_P(Faults, BytesSurviveErrorsAndAreStoredAtLast) {
     auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({0, model.size()}, std::move(t)); });
     ASSERT_TRUE(join(*got) == model);
     EXPECT_GT(failed, 0);
+    EXPECT_GT(sent, 0);
     EXPECT_EQ(data.usage().dirty_bytes, 0u);
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, Faults, testing::Range(1u, 61u));
@@ -418,13 +429,13 @@ TEST(Backpressure, WritersAreAnsweredAsBytesAreStored) {
     settings.dirty_bytes_max = 1 << 20;
     Data data(store, Clock::system(), settings, hooks);
     auto file = data.open(Ino{5}, {});
-    int answered = 0;
+    Counted answered;
     for (uint64_t i = 0; i < 16; ++i)
-        file->write(i << 17, Buffer::zeros(1 << 17), [&](Status) { ++answered; });
-    EXPECT_EQ(answered, 4);
+        file->write(i << 17, Buffer::zeros(1 << 17), [&](const Status&) { answered.count(); });
+    EXPECT_EQ(answered.now(), 4);
     EXPECT_GE(asked, 1);
     ASSERT_TRUE(file->flush().ok());
-    EXPECT_EQ(answered, 16);
+    answered.wait_for(16);
     EXPECT_EQ(data.usage().dirty_bytes, 0u);
 }
 

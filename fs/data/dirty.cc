@@ -44,6 +44,12 @@ void Dirty::put_below(const Dirty& older) {
             put(gap.offset, bytes.slice(gap.offset - offset, gap.length));
 }
 
+std::vector<Dirty::Part> Dirty::take(ByteRange range) {
+    auto parts = parts_in(range);
+    drop(range);
+    return parts;
+}
+
 void Dirty::clear() {
     pieces_.clear();
     bytes_ = 0;
@@ -74,6 +80,37 @@ std::vector<ByteRange> Dirty::gaps_in(ByteRange range) const {
     }
     if (at < range.end()) gaps.push_back({at, range.end() - at});
     return gaps;
+}
+
+std::map<uint64_t, Buffer>::const_iterator Dirty::piece_at(uint64_t offset) const {
+    auto it = pieces_.upper_bound(offset);
+    if (it == pieces_.begin()) return pieces_.end();
+    --it;
+    return offset < it->first + it->second.size() ? it : pieces_.end();
+}
+
+// Asked at each write: what is filled from one end to the other costs two look-ups until its last byte is there.
+bool Dirty::covers(ByteRange range) const {
+    if (range.length == 0) return true;
+    auto it = piece_at(range.offset), last = piece_at(range.end() - 1);
+    if (it == pieces_.end() || last == pieces_.end()) return false;
+    for (; it != last; ++it)
+        if (std::next(it)->first != it->first + it->second.size()) return false;
+    return true;
+}
+
+bool Dirty::has_any(ByteRange range) const {
+    auto next = pieces_.lower_bound(range.offset);
+    return piece_at(range.offset) != pieces_.end() || (next != pieces_.end() && next->first < range.end());
+}
+
+std::vector<ByteRange> Dirty::runs() const {
+    std::vector<ByteRange> runs;
+    for (const auto& [offset, bytes] : pieces_) {
+        if (!runs.empty() && runs.back().end() == offset) runs.back().length += bytes.size();
+        else runs.push_back({offset, bytes.size()});
+    }
+    return runs;
 }
 
 }  // namespace meshfs

@@ -34,6 +34,28 @@ TEST(Dirty, DropCutsPieces) {
     EXPECT_EQ(dirty.bytes(), 6u);
 }
 
+TEST(Dirty, KnowsWhatItHoldsThroughout) {
+    Dirty dirty;
+    dirty.put(0, Buffer::copy_of("0123"));
+    dirty.put(4, Buffer::copy_of("45"));
+    dirty.put(8, Buffer::copy_of("89"));
+    EXPECT_TRUE(dirty.covers({0, 6}));
+    EXPECT_TRUE(dirty.covers({3, 2}));
+    EXPECT_TRUE(dirty.covers({100, 0}));
+    EXPECT_FALSE(dirty.covers({0, 7}));
+    EXPECT_FALSE(dirty.covers({3, 6}));
+    EXPECT_FALSE(dirty.covers({6, 2}));
+    EXPECT_FALSE(dirty.covers({10, 1}));
+    EXPECT_TRUE(dirty.has_any({5, 1}));
+    EXPECT_TRUE(dirty.has_any({6, 3}));
+    EXPECT_FALSE(dirty.has_any({6, 2}));
+    EXPECT_FALSE(dirty.has_any({10, 5}));
+    EXPECT_EQ(dirty.runs(), (std::vector<ByteRange>{{0, 6}, {8, 2}}));
+    EXPECT_EQ(dirty.take({3, 6}).size(), 3u);
+    EXPECT_EQ(text(dirty, {0, 10}), "012......9");
+    EXPECT_EQ(dirty.bytes(), 4u);
+}
+
 TEST(Dirty, OlderBytesComeBackBelow) {
     Dirty newer, older;
     newer.put(2, Buffer::copy_of("NN"));

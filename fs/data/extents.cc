@@ -55,14 +55,13 @@ Extents cut_extents(Extents& extents, uint64_t size, uint32_t object_bytes) {
     return gone;
 }
 
-void add_own(Extents& extents, ByteRange range, BlobId blob, bool over_gaps) {
+void add_own(Extents& extents, ByteRange range, BlobId blob) {
     auto after = std::partition_point(extents.begin(), extents.end(),
                                       [&](const Extent& e) { return e.offset < range.offset; });
     Extent added{.offset = range.offset, .length = range.length, .blob_offset = range.offset, .blob = blob};
     auto joins = [&](const Extent& e) { return e.kind == Extent::Kind::own && e.blob == blob; };
-    bool joins_before = after != extents.begin() && joins(*(after - 1)) &&
-                        (over_gaps || (after - 1)->end() == range.offset);
-    bool joins_after = after != extents.end() && joins(*after) && (over_gaps || after->offset == range.end());
+    bool joins_before = after != extents.begin() && joins(*(after - 1)) && (after - 1)->end() == range.offset;
+    bool joins_after = after != extents.end() && joins(*after) && after->offset == range.end();
     if (joins_before && joins_after) {
         Extent& before = *(after - 1);
         before.flags = after->flags;
@@ -77,6 +76,36 @@ void add_own(Extents& extents, ByteRange range, BlobId blob, bool over_gaps) {
     } else {
         extents.insert(after, added);
     }
+}
+
+void join_over_holes(Extents& extents, BlobId blob, const std::vector<ByteRange>& busy) {
+    Extents joined;
+    auto is_busy = [&](uint64_t from, uint64_t to) {
+        auto first = std::partition_point(busy.begin(), busy.end(),
+                                          [&](const ByteRange& b) { return b.end() <= from; });
+        return first != busy.end() && first->offset < to;
+    };
+    for (const Extent& e : extents) {
+        Extent* before = joined.empty() ? nullptr : &joined.back();
+        bool joins = before != nullptr && before->kind == Extent::Kind::own && e.kind == Extent::Kind::own &&
+                     before->blob == blob && e.blob == blob && !is_busy(before->end(), e.offset);
+        if (!joins) {
+            joined.push_back(e);
+            continue;
+        }
+        before->flags = e.flags;
+        before->length = e.end() - before->offset;
+    }
+    extents = std::move(joined);
+}
+
+Extents extents_below(const Extents& extents, uint64_t size) {
+    Extents below;
+    for (const Extent& e : extents) {
+        if (e.offset >= size) break;
+        below.push_back(part_of(e, {e.offset, std::min(e.length, size - e.offset)}));
+    }
+    return below;
 }
 
 BlobId open_end(const Extents& extents) {

@@ -23,9 +23,15 @@ std::vector<Mapped> map_range(const Extents& extents, ByteRange range);
 // object that is still mapped is marked as a tail.
 Extents cut_extents(Extents& extents, uint64_t size, uint32_t object_bytes);
 
-// Maps `range` to `blob`, where no extent is; neighbours of the same blob become one if they touch, or, `over_gaps`,
-// with what lies between: then the gaps are holes of the blob, where no one has ever written.
-void add_own(Extents& extents, ByteRange range, BlobId blob, bool over_gaps);
+// Maps `range` to `blob`, where no extent is; neighbours of the same blob that touch it become one with it.
+void add_own(Extents& extents, ByteRange range, BlobId blob);
+
+// Extents of `blob` become one with what lies between them, which then are holes of the blob: where no one has ever
+// written.  Not over gaps that hold a byte of `busy`, sorted.
+void join_over_holes(Extents& extents, BlobId blob, const std::vector<ByteRange>& busy);
+
+// The part of the list below `size`.
+Extents extents_below(const Extents& extents, uint64_t size);
 
 // The blob that may be mapped beyond the last extent: its own, unless it is closed; 0: none.
 BlobId open_end(const Extents& extents);

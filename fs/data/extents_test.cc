@@ -66,17 +66,31 @@ TEST(Extents, ABlobOfWhichAPartIsCutIsClosedAllOver) {
 
 TEST(Extents, NeighboursOfOneBlobBecomeOne) {
     Extents list{own(0, 10, 1), own(50, 10, 1)};
-    add_own(list, {20, 10}, BlobId{1}, false);
+    add_own(list, {20, 10}, BlobId{1});
     EXPECT_EQ(list.size(), 3u);
-    add_own(list, {30, 20}, BlobId{1}, false);
-    add_own(list, {10, 10}, BlobId{1}, false);
+    add_own(list, {30, 20}, BlobId{1});
+    add_own(list, {10, 10}, BlobId{1});
     ASSERT_EQ(list.size(), 1u);
     EXPECT_EQ(list[0].end(), 60u);
-    add_own(list, {70, 5}, BlobId{2}, true);
+    add_own(list, {60, 5}, BlobId{2});
     EXPECT_EQ(list.size(), 2u);
-    add_own(list, {100, 5}, BlobId{2}, true);
-    ASSERT_EQ(list.size(), 2u);
-    EXPECT_EQ(list[1], own(70, 35, 2));
+}
+
+TEST(Extents, HolesOfABlobJoinItUnlessSomethingIsOnItsWayThere) {
+    Extents list{own(0, 10, 1), own(20, 10, 2), own(40, 10, 2), own(60, 10, 2), own(80, 10, 1), own(95, 5, 1)};
+    Extents joined = list;
+    join_over_holes(joined, BlobId{2}, {{51, 5}});
+    EXPECT_EQ(joined, (Extents{own(0, 10, 1), own(20, 30, 2), own(60, 10, 2), own(80, 10, 1), own(95, 5, 1)}));
+    join_over_holes(list, BlobId{2}, {{5, 3}, {70, 9}, {200, 1}});
+    EXPECT_EQ(list, (Extents{own(0, 10, 1), own(20, 50, 2), own(80, 10, 1), own(95, 5, 1)}));
+}
+
+TEST(Extents, ListsEndAtASize) {
+    Extents list{own(0, 10, 1), own(20, 10, 2)};
+    EXPECT_EQ(extents_below(list, 30), list);
+    EXPECT_EQ(extents_below(list, 25), (Extents{own(0, 10, 1), own(20, 5, 2)}));
+    EXPECT_EQ(extents_below(list, 20), (Extents{own(0, 10, 1)}));
+    EXPECT_TRUE(extents_below(list, 0).empty());
 }
 
 TEST(Extents, DamagedListsAreNotValid) {

@@ -13,16 +13,22 @@ FileDataNow::~FileDataNow() {
     while (!reads_.empty()) changed_.wait(mutex_);
 }
 
-FileDataNow::Exclusive::Exclusive(FileDataNow& file) : file_(file) {
+FileDataNow::Exclusive::Exclusive(FileDataNow& file, Sends sends) : file_(file) {
     MutexLock lock(file_.mutex_);
     while (file_.is_exclusive_) file_.changed_.wait(file_.mutex_);
     file_.is_exclusive_ = true;
+    if (sends == Sends::go_on) return;
+    file_.is_quiet_ = true;
+    while (!file_.sendings_.empty()) file_.changed_.wait(file_.mutex_);
 }
 
 FileDataNow::Exclusive::~Exclusive() {
-    MutexLock lock(file_.mutex_);
-    file_.is_exclusive_ = false;
-    file_.changed_.notify_all();
+    {
+        MutexLock lock(file_.mutex_);
+        file_.is_exclusive_ = file_.is_quiet_ = false;
+        file_.changed_.notify_all();
+    }
+    file_.ask_to_send();
 }
 
 uint64_t FileDataNow::size() {
@@ -32,7 +38,7 @@ uint64_t FileDataNow::size() {
 
 bool FileDataNow::is_dirty() {
     MutexLock lock(mutex_);
-    return !dirty_.empty() || !flushing_.empty() || unpublished_;
+    return !dirty_.empty() || !sending_.empty() || unpublished_;
 }
 
 Time FileDataNow::mtime() {
@@ -48,14 +54,16 @@ Status FileDataNow::check_map() const {
     return {};
 }
 
-void FileDataNow::accept(uint64_t offset, Buffer bytes) {
+// Answers those who have room now, because it replaced what was dirty.
+Answers FileDataNow::accept(uint64_t offset, Buffer bytes) {
     uint64_t before = dirty_.bytes(), length = bytes.size();
     dirty_.put(offset, std::move(bytes));
-    core_->budget.drop(before + length - dirty_.bytes());  // what it replaced
+    note_whole_pieces({offset, length});
     size_ = std::max(size_, offset + length);
     mtime_ = core_->clock.now();
     unpublished_ = true;
     ++changes_;
+    return core_->budget.release(before + length - dirty_.bytes());
 }
 
 void FileDataNow::write(uint64_t offset, Buffer bytes, Then<void> then) {
@@ -63,19 +71,22 @@ void FileDataNow::write(uint64_t offset, Buffer bytes, Then<void> then) {
     uint64_t length = bytes.size();
     // Counted first: a flush that takes these bytes must find them in the budget.
     core_->budget.count(length);
+    Answers others;
     {
         MutexLock lock(mutex_);
-        accept(offset, std::move(bytes));
+        others.add(accept(offset, std::move(bytes)));
     }
+    ask_to_send();
     ask_for_flush();
     core_->budget.answer(length, [then = std::move(then)] { then({}); });  // last: its caller may end this file
 }
 
-// Once a flush: when this file has much to store, or all of them together.
+// Once a flush: when this file has much to store that does not leave by itself, or all of them together.
 void FileDataNow::ask_for_flush() {
     {
         MutexLock lock(mutex_);
-        bool is_wanted = dirty_.bytes() >= kFlushBytes || core_->budget.is_short();
+        uint64_t whole = std::min(dirty_.bytes(), whole_pieces_.size() * piece_bytes());
+        bool is_wanted = dirty_.bytes() - whole >= kFlushBytes || core_->budget.needs_flush();
         if (flush_asked_ || !is_wanted) return;
         flush_asked_ = true;
     }
@@ -84,15 +95,17 @@ void FileDataNow::ask_for_flush() {
 
 void FileDataNow::append(Buffer bytes, Then<uint64_t> then) {
     uint64_t length = bytes.size(), offset = 0;
+    Answers others;
     {
         MutexLock lock(mutex_);
         offset = size_;
         if (length <= kFileSizeMax - offset) {
             core_->budget.count(length);
-            accept(offset, std::move(bytes));
+            others.add(accept(offset, std::move(bytes)));
         }
     }
     if (length > kFileSizeMax - offset) return then(fail(EFBIG));
+    ask_to_send();
     ask_for_flush();
     core_->budget.answer(length, [then = std::move(then), offset] { then(offset); });
 }
@@ -101,7 +114,7 @@ void FileDataNow::published(const Publication& what) {
     MutexLock lock(mutex_);
     if (what.number != number_ || !what.changed) return;
     freed_.clear();
-    unpublished_bytes_.clear();
+    ranges_in_publication_.clear();
     truncated_to_.reset();
     grown_to_ = 0;
     cleared_.clear();
@@ -110,65 +123,20 @@ void FileDataNow::published(const Publication& what) {
     mtime_ = {};
 }
 
-void FileDataNow::rebase(const FileMap& map) {
-    Exclusive alone(*this);
-    MutexLock lock(mutex_);
-    FileMap mine = std::exchange(map_, map);
-    fresh_ = {};
-    freed_.clear();
-    if (unpublished_) {
-        // Own changes again, on the other mount's.
-        if (truncated_to_) {
-            cut_map(*truncated_to_);
-            map_.size = *truncated_to_;
-        }
-        map_.size = std::max(map_.size, grown_to_);
-        clears_again_ = !cleared_.empty();
-        keep_stored(mine);
-    }
-    size_ = std::max(map_.size, dirty_.end());
-}
-
-// Bytes that this mount stored by `mine`, not yet published, under the map of another.
-void FileDataNow::keep_stored(const FileMap& mine) {
-    Dirty moved;  // to be stored once more, elsewhere
-    for (const auto& [offset, bytes] : unpublished_bytes_.pieces()) {
-        for (const Mapped& stored : map_range(mine.extents, {offset, bytes.size()})) {
-            BlobId blob = stored.extent ? stored.extent->blob : BlobId{};
-            for (const Mapped& part : map_range(map_.extents, stored.range)) {
-                bool is_there = part.extent && part.extent->blob == blob;
-                bool may_be_there = !part.extent && blob != BlobId{} && open_end(map_.extents) == blob;
-                if (clears_again_ || (!is_there && !may_be_there)) {
-                    moved.put(part.range.offset, bytes.slice(part.range.offset - offset, part.range.length));
-                    continue;
-                }
-                map_.size = std::max(map_.size, part.range.end());
-                if (is_there) continue;
-                add_own(map_.extents, part.range, blob, false);
-                map_.bytes += part.range.length;
-            }
-        }
-    }
-    for (const auto& [offset, bytes] : moved.pieces()) unpublished_bytes_.drop({offset, bytes.size()});
-    uint64_t before = dirty_.bytes();
-    dirty_.put_below(moved);
-    core_->budget.count(dirty_.bytes() - before);
-}
-
 void FileDataNow::set_alone(bool alone) {
-    Exclusive exclusive(*this);
     MutexLock lock(mutex_);
     is_alone_ = alone;
     fresh_ = {};
 }
 
 void FileDataNow::discard() {
-    Exclusive alone(*this);
+    Exclusive alone(*this, Exclusive::Sends::have_ended);
+    Answers others;
     MutexLock lock(mutex_);
-    core_->budget.stored(dirty_.bytes() + flushing_.bytes());
-    dirty_.clear();
-    flushing_.clear();
-    unpublished_bytes_.clear();
+    others.add(drop_dirty({0, UINT64_MAX}));
+    failed_.clear();
+    unpublished_ranges_.clear();
+    ranges_in_publication_.clear();
     truncated_to_.reset();
     grown_to_ = 0;
     cleared_.clear();

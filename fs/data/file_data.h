@@ -1,17 +1,20 @@
 // The bytes of one open inode: own writes over what is stored.
 //
-// Three layers, newest first: `dirty_` (accepted), `flushing_` (on the way to the store), `map_` (stored).  A byte
-// moves down and is always in one of them.  One flush a file at a time; a flush waits for older reads of the same
-// bytes, and newer reads find those bytes in `flushing_`: so no two overlapping calls meet in the store.
+// Three layers, newest first: `dirty_` (accepted), `sending_` (on the way to the store), `map_` (stored).  A byte
+// moves down and is always in one of them.  A piece of an object that is dirty throughout leaves at once (send), the
+// rest at a flush; both at the same time.  What overlaps a piece on its way, or an older read of the store, waits,
+// and newer reads find those bytes in `dirty_` or `sending_`: so no two overlapping calls meet in the store.
 #pragma once
 
 #include <list>
 #include <optional>
+#include <set>
 
 #include "fs/data/core.h"
 #include "fs/data/dirty.h"
 #include "fs/data/extents.h"
 #include "fs/data/layout.h"
+#include "fs/data/ranges.h"
 
 namespace meshfs {
 
@@ -26,6 +29,7 @@ public:
     void read(ByteRange range, Then<Buffers> then) override;
     void write(uint64_t offset, Buffer bytes, Then<void> then) override;
     void append(Buffer bytes, Then<uint64_t> then) override;
+    bool send() override;
     Status truncate(uint64_t size) override;
     Status zero(ByteRange range, bool keep_size) override;
     Status punch(ByteRange range) override;
@@ -33,16 +37,25 @@ public:
     Result<uint64_t> seek(uint64_t offset, bool hole) override;
     Result<Publication> flush() override;
     void published(const Publication& what) override;
-    void rebase(const FileMap& map) override;
+    Status rebase(const FileMap& map) override;
     void set_alone(bool alone) override;
     void discard() override;
 
 private:
     struct Reading;
-    // Changes the map alone: others wait.  Readers of the store go on.
+    // On its way to the store: a run of bytes within one object.
+    struct Sending {
+        uint64_t number = 0;
+        ByteRange range;
+        BlobId blob{};
+        bool is_mapped = false;  // there already; else an extent is added once the bytes are stored
+    };
+    using SendingAt = std::list<Sending>::iterator;
+    // One caller of what blocks at a time.  Readers of the store go on; pieces that are sent too, unless it is quiet.
     class Exclusive {
     public:
-        explicit Exclusive(FileDataNow& file);
+        enum class Sends : uint8_t { go_on, have_ended };
+        Exclusive(FileDataNow& file, Sends sends);
         ~Exclusive();
 
     private:
@@ -50,25 +63,43 @@ private:
     };
 
     Status check_map() const REQUIRES(mutex_);
-    void accept(uint64_t offset, Buffer bytes) REQUIRES(mutex_);
+    [[nodiscard]] Answers accept(uint64_t offset, Buffer bytes) REQUIRES(mutex_);
+    [[nodiscard]] Answers drop_dirty(ByteRange range) REQUIRES(mutex_);
+    bool is_read(ByteRange range) const REQUIRES(mutex_);
     void wait_for_reads(ByteRange range) REQUIRES(mutex_);
     void start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map);
 
-    Status store_flushing();           // flushing_ → the store and map_
-    struct Target {
-        ByteRange range;
-        BlobId blob;
-        bool is_mapped = false;  // there already; else an extent is added once the bytes are stored
-    };
-    Status store_pieces(const Target& target);
+    // Sending (send.cc).
+    uint64_t piece_bytes() const REQUIRES(mutex_);  // what leaves at once when all of it is dirty
+    void note_whole_pieces(ByteRange written) REQUIRES(mutex_);
+    void forget_whole_piece(uint64_t index) REQUIRES(mutex_);
+    void ask_to_send();
+    bool is_sent(ByteRange range) const REQUIRES(mutex_);
+    uint64_t end_of_last(BlobId blob) const REQUIRES(mutex_);
+    std::vector<SendingAt> take(ByteRange range) REQUIRES(mutex_);
+    void start(SendingAt sending);
+    void ended(SendingAt sending, const Status& how);
     Status reach(BlobId blob, uint64_t last_object);
-    std::vector<Target> targets_of(ByteRange range);
+
+    // Flushing (flush.cc).
+    [[nodiscard]] Answers put_inline() REQUIRES(mutex_);  // all that is dirty
+    void leave_inline() REQUIRES(mutex_);
+    uint64_t send_run(ByteRange run);
+    Publication make_publication(uint64_t size, Time mtime, uint64_t changes) REQUIRES(mutex_);
+
     Status clear(ByteRange range);     // stored bytes become zeros; under Exclusive
     Status clear_again();              // what was cleared in a map that another mount has replaced; under Exclusive
-    void keep_stored(const FileMap& mine) REQUIRES(mutex_);
     void grow(uint64_t size) REQUIRES(mutex_);
-    void cut_map(uint64_t size) REQUIRES(mutex_);  // what lies beyond is freed
+    static Extents cut(FileMap& map, uint64_t size);  // answers what lay beyond
     void ask_for_flush();
+
+    // After another mount has published (rebase.cc).
+    struct Moved {  // stored by this mount in `blob`, and not where the other's map has it
+        ByteRange range;
+        BlobId blob{};
+    };
+    std::vector<Moved> keep_stored(const FileMap& mine, FileMap& theirs) const REQUIRES(mutex_);
+    Result<Dirty> read_back(const FileMap& mine, const std::vector<Moved>& moved);
 
     const std::shared_ptr<Data::Core> core_;  // with other files and calls in flight
     const Ino ino_;
@@ -76,12 +107,19 @@ private:
     // Guards what follows; not held across store calls.
     Mutex mutex_;
     CondVar changed_;
-    bool is_exclusive_ GUARDED_BY(mutex_) = false;
-    FileMap map_ GUARDED_BY(mutex_);  // changed under Exclusive only
+    bool is_exclusive_ GUARDED_BY(mutex_) = false, is_quiet_ GUARDED_BY(mutex_) = false;
+    FileMap map_ GUARDED_BY(mutex_);  // its size and what is not about bytes sent: changed under Exclusive only
     uint64_t size_ GUARDED_BY(mutex_);
-    Dirty dirty_ GUARDED_BY(mutex_), flushing_ GUARDED_BY(mutex_);
-    // Stored, and not known to metadata: put in again if another mount published first.  None on an embedded store.
-    Dirty unpublished_bytes_ GUARDED_BY(mutex_);
+    Dirty dirty_ GUARDED_BY(mutex_), sending_ GUARDED_BY(mutex_);
+    std::list<Sending> sendings_ GUARDED_BY(mutex_);
+    uint64_t last_sending_ GUARDED_BY(mutex_) = 0;  // number
+    // Those that failed since the last flush began; while there are any, pieces wait for the next flush.
+    std::vector<std::pair<uint64_t, Error>> failed_ GUARDED_BY(mutex_);
+    std::set<uint64_t> whole_pieces_ GUARDED_BY(mutex_);  // by number: dirty throughout when last looked at
+    bool send_asked_ GUARDED_BY(mutex_) = false;
+    // Stored, and not known to metadata; a publication covers the second.  If another mount publishes first they are
+    // mapped anew, or stored once more.  None on an embedded store.
+    RangeSet unpublished_ranges_ GUARDED_BY(mutex_), ranges_in_publication_ GUARDED_BY(mutex_);
     std::optional<uint64_t> truncated_to_ GUARDED_BY(mutex_);  // the least size of unpublished truncates
     uint64_t grown_to_ GUARDED_BY(mutex_) = 0;                 // size without bytes, unpublished
     std::vector<ByteRange> cleared_ GUARDED_BY(mutex_);        // unpublished holes and zeros
@@ -95,7 +133,7 @@ private:
     bool flush_asked_ GUARDED_BY(mutex_) = false;
     BlobId fresh_ GUARDED_BY(mutex_){};            // a blob only this object has written to
     bool is_alone_ GUARDED_BY(mutex_) = true;      // no other mount writes to this file
-    std::map<BlobId, uint64_t> reached_;           // last object recorded; under Exclusive
+    std::map<BlobId, uint64_t> reached_ GUARDED_BY(mutex_);  // last object recorded
 };
 
 }  // namespace meshfs

@@ -53,8 +53,8 @@ void FileDataNow::read(ByteRange range, Then<Buffers> then) {
         else range.length = std::min(range.length, size_ - range.offset);
         for (auto& part : dirty_.parts_in(range)) reading->pieces[part.offset] = std::move(part.bytes);
         for (const ByteRange& gap : dirty_.gaps_in(range)) {
-            for (auto& part : flushing_.parts_in(gap)) reading->pieces[part.offset] = std::move(part.bytes);
-            for (const ByteRange& rest : flushing_.gaps_in(gap)) stored.push_back(rest);
+            for (auto& part : sending_.parts_in(gap)) reading->pieces[part.offset] = std::move(part.bytes);
+            for (const ByteRange& rest : sending_.gaps_in(gap)) stored.push_back(rest);
         }
         if (!stored.empty()) {
             if (Status checked = check_map(); !checked) reading->fail_with(checked);
@@ -117,9 +117,13 @@ void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, Byt
     }
 }
 
-void FileDataNow::wait_for_reads(ByteRange range) {
+bool FileDataNow::is_read(ByteRange range) const {
     auto overlaps = [&](const ByteRange& read) { return read.offset < range.end() && range.offset < read.end(); };
-    while (std::any_of(reads_.begin(), reads_.end(), overlaps)) changed_.wait(mutex_);
+    return std::any_of(reads_.begin(), reads_.end(), overlaps);
+}
+
+void FileDataNow::wait_for_reads(ByteRange range) {
+    while (is_read(range)) changed_.wait(mutex_);
 }
 
 }  // namespace meshfs

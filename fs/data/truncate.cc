@@ -22,29 +22,31 @@ void FileDataNow::grow(uint64_t size) {
     ++changes_;
 }
 
-void FileDataNow::cut_map(uint64_t size) {
-    for (const Extent& gone : cut_extents(map_.extents, size, map_.layout.object_bytes)) freed_.push_back(gone);
-    if (map_.inline_bytes.size() > size) map_.inline_bytes.resize(size);
-    map_.bytes = std::min(map_.bytes, size);
+Extents FileDataNow::cut(FileMap& map, uint64_t size) {
+    Extents gone = cut_extents(map.extents, size, map.layout.object_bytes);
+    if (map.inline_bytes.size() > size) map.inline_bytes.resize(size);
+    map.bytes = std::min(map.bytes, size);
+    return gone;
 }
 
 // What is cut is not touched in the store: it is handed over as freed, and purged after metadata says so.  What is
 // written there later goes to another blob.
 Status FileDataNow::truncate(uint64_t size) {
     if (size > kFileSizeMax) return fail(EFBIG);
-    Exclusive alone(*this);
+    Exclusive alone(*this, Exclusive::Sends::have_ended);
+    Answers others;
     MutexLock lock(mutex_);
     TRY(check_map());
     if (size == size_) return {};
-    uint64_t before = dirty_.bytes();
-    if (size < size_) dirty_.drop({size, UINT64_MAX - size});
-    core_->budget.drop(before - dirty_.bytes());
-    // A flush that failed half-way has mapped bytes beyond the size the map tells.
+    const ByteRange beyond{size, UINT64_MAX - size};
+    if (size < size_) others.add(drop_dirty(beyond));
+    // Between flushes bytes are mapped beyond the size the map tells.
     if (size < map_.size || (!map_.extents.empty() && size < map_.extents.back().end())) {
-        cut_map(size);
+        for (const Extent& gone : cut(map_, size)) freed_.push_back(gone);
         fresh_ = {};
     }
-    unpublished_bytes_.drop({size, UINT64_MAX - size});
+    unpublished_ranges_.drop(beyond);
+    ranges_in_publication_.drop(beyond);
     if (size < size_) truncated_to_ = std::min(size, truncated_to_.value_or(size)), grown_to_ = 0;
     else grown_to_ = size;
     size_ = size;
@@ -96,15 +98,15 @@ Status FileDataNow::clear(ByteRange range) {
 }
 
 Status FileDataNow::punch(ByteRange range) {
-    Exclusive alone(*this);
+    Exclusive alone(*this, Exclusive::Sends::have_ended);
+    Answers others;
     {
         MutexLock lock(mutex_);
         if (range.offset >= size_) return {};
         range.length = std::min(range.length, size_ - range.offset);
-        uint64_t before = dirty_.bytes();
-        dirty_.drop(range);
-        unpublished_bytes_.drop(range);
-        core_->budget.drop(before - dirty_.bytes());
+        others.add(drop_dirty(range));
+        unpublished_ranges_.drop(range);
+        ranges_in_publication_.drop(range);
         if (!core_->store.is_exclusive()) cleared_.push_back(range);
         mtime_ = core_->clock.now();
         unpublished_ = true;
@@ -118,6 +120,7 @@ Status FileDataNow::clear_again() {
     {
         MutexLock lock(mutex_);
         if (!clears_again_) return {};
+        while (!sendings_.empty()) changed_.wait(mutex_);  // none begins while that is set
         ranges = cleared_;
     }
     for (const ByteRange& range : ranges) TRY(clear(range));
@@ -137,7 +140,7 @@ Status FileDataNow::zero(ByteRange range, bool keep_size) {
 Status FileDataNow::reserve(ByteRange range, bool keep_size) {
     if (range.offset > kFileSizeMax || range.length > kFileSizeMax - range.offset) return fail(EFBIG);
     if (keep_size) return {};
-    Exclusive alone(*this);
+    Exclusive alone(*this, Exclusive::Sends::go_on);
     MutexLock lock(mutex_);
     if (range.end() > size_) mtime_ = core_->clock.now();
     grow(range.end());

@@ -23,6 +23,9 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
     hooks.flush_wanted = [this](Ino ino) {
         if (auto file = open_inodes->find(ino)) publisher->publish_soon(file);
     };
+    hooks.send_wanted = [this](Ino ino) {
+        if (auto file = open_inodes->find(ino)) publisher->send_soon(file);
+    };
     data = std::make_unique<Data>(store, clock, data_settings, std::move(hooks));
     open_inodes = std::make_unique<OpenInodes>(
         meta, [this](const Inode& inode) { return data->open(inode.ino, inode.map); });

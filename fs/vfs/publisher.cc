@@ -55,7 +55,10 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
             return done;
         });
         if (others) {
-            rebase(file, *others);
+            if (Status done = rebase(file, *others); !done) {
+                note_error(file, done.error());
+                return done.error();
+            }
             continue;
         }
         bool is_nowhere = changed.code() == ESTALE && !also && is_unlinked(file.ino);
@@ -89,11 +92,12 @@ bool Publisher::is_unlinked(Ino ino) {
     return inode.ok() && inode->links == 0;
 }
 
-void Publisher::rebase(OpenInode& file, const Inode& inode) {
-    file.data->rebase(inode.map);
+Status Publisher::rebase(OpenInode& file, const Inode& inode) {
+    TRY(file.data->rebase(inode.map));
     file.version = inode.content_version;
     file.are_pages_stale = true;
     others_wrote_(file.ino);
+    return {};
 }
 
 void Publisher::take_over(OpenInode& file, const Inode& inode) {
@@ -105,7 +109,8 @@ void Publisher::take_over(OpenInode& file, const Inode& inode) {
 
 void Publisher::take_over_in_turn(OpenInode& file, const Inode& inode) {
     file.looks_anew = inode.writer == kSeveral;
-    if (inode.content_version > file.version) rebase(file, inode);
+    // If it fails the older version stays, and who publishes on that finds out and tries again.
+    if (inode.content_version > file.version) (void)rebase(file, inode);
 }
 
 void Publisher::mark_dirty(const std::shared_ptr<OpenInode>& file) {
@@ -129,6 +134,16 @@ void Publisher::publish_soon(const std::shared_ptr<OpenInode>& file) {
     if (flushers_.try_post([this, taken] { publish_queued(taken); })) return;
     MutexLock lock(mutex_);
     marked_.push_back(taken);
+}
+
+// One piece a time, so that one file does not keep the others waiting.
+void Publisher::send_soon(const std::shared_ptr<OpenInode>& file) {
+    open_inodes_.use_again(*file);
+    bool is_taken = senders_.try_post([this, file] {
+        if (file->data->send()) send_soon(file);
+        open_inodes_.done(file);
+    });
+    if (!is_taken) open_inodes_.done(file);  // the next flush stores it all the same
 }
 
 void Publisher::publish_marked() {
@@ -180,6 +195,7 @@ Status Publisher::publish_all() {
 }
 
 void Publisher::stop() {
+    senders_.stop();
     flushers_.stop();
     std::vector<std::shared_ptr<OpenInode>> files;
     {

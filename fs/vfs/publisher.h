@@ -23,7 +23,7 @@ public:
     // others_wrote: told when another mount's bytes were taken over; must not block.
     Publisher(Meta& meta, Clock& clock, OpenInodes& open_inodes, std::function<void(Ino)> others_wrote)
         : meta_(meta), clock_(clock), open_inodes_(open_inodes), others_wrote_(std::move(others_wrote)),
-          flushers_("flusher", kFlushers, kQueueMax) {}
+          flushers_("flusher", kFlushers, kQueueMax), senders_("sender", kSenders, kQueueMax) {}
 
     // Also run in the change that publishes, after it; an error of it ends the publication and is answered.
     using Also = std::function<Status(Inode&)>;
@@ -38,11 +38,13 @@ public:
     // The file has something to publish; a flusher does it within `commit`.  The caller uses the file.
     void mark_dirty(const std::shared_ptr<OpenInode>& file);
     void publish_soon(const std::shared_ptr<OpenInode>& file);  // the same, at once.  Never blocks
+    // It has whole objects to store: a sender does it, in turns with other files.  Never blocks.
+    void send_soon(const std::shared_ptr<OpenInode>& file);
     // Queues all that was marked.  From the housekeeping thread.
     void publish_marked();
     // All of this mount, several at a time; the first error.
     Status publish_all();
-    void stop();  // ends the flushers; publish_all() first
+    void stop();  // ends the threads; publish_all() first
 
     // Errors of earlier publications: each handle hears of each once.
     void begin_errors(OpenInode& file, Handle& handle);
@@ -50,10 +52,11 @@ public:
 
 private:
     static constexpr size_t kFlushers = 4;
+    static constexpr size_t kSenders = 2;  // they start what the store then does by itself
     static constexpr size_t kQueueMax = 65536;
     static constexpr int kRoundsMax = 64;  // of two mounts that publish at each other
     bool is_unlinked(Ino ino);
-    void rebase(OpenInode& file, const Inode& inode);
+    Status rebase(OpenInode& file, const Inode& inode);
     void note_error(OpenInode& file, const Error& error);
     void publish_queued(const std::shared_ptr<OpenInode>& file);
 
@@ -61,7 +64,7 @@ private:
     Clock& clock_;
     OpenInodes& open_inodes_;
     const std::function<void(Ino)> others_wrote_;
-    Executor flushers_;
+    Executor flushers_, senders_;
     Mutex mutex_;
     std::vector<std::shared_ptr<OpenInode>> marked_ GUARDED_BY(mutex_);  // each counts as a use
 };

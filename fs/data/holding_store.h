@@ -1,0 +1,124 @@
+// For tests: a store that holds up what is written to some objects, and something to wait for.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "fs/store/memory_store.h"
+
+namespace meshfs {
+
+class Counted {
+public:
+    void count() {
+        MutexLock lock(mutex_);
+        ++count_;
+        counted_.notify_all();
+    }
+    int now() {
+        MutexLock lock(mutex_);
+        return count_;
+    }
+    void wait_for(int count) {
+        MutexLock lock(mutex_);
+        while (count_ < count) counted_.wait(mutex_);
+    }
+
+private:
+    Mutex mutex_;
+    CondVar counted_;
+    int count_ GUARDED_BY(mutex_) = 0;
+};
+
+// Holds up what is written to some objects until it is let go, or fails it.
+class HoldingStore final : public Store {
+public:
+    explicit HoldingStore(std::shared_ptr<MemoryCluster> cluster) : inner_(std::move(cluster)) {}
+
+    void hold(const std::string& name) {
+        MutexLock lock(mutex_);
+        held_[name];
+    }
+    // Of an object that is held: returns when a write to it has come.
+    void wait_for(const std::string& name) {
+        MutexLock lock(mutex_);
+        while (held_.at(name).empty()) changed_.wait(mutex_);
+    }
+    size_t waiting(const std::string& name) {
+        MutexLock lock(mutex_);
+        return held_.at(name).size();
+    }
+    void let_go(const std::string& name, int code = 0) {
+        std::vector<std::function<void(int)>> calls;
+        {
+            MutexLock lock(mutex_);
+            calls = std::move(held_.at(name));
+            held_.erase(name);
+        }
+        for (auto& call : calls) call(code);
+    }
+    void fail_next(const std::string& name, int code) {
+        MutexLock lock(mutex_);
+        failing_[name] = code;
+    }
+
+    void start(Mutation m, Then<void> then) override {
+        std::string name = m.object().name;
+        write(name, [this, m = std::move(m), then](int code) mutable {
+            code == 0 ? inner_.start(std::move(m), std::move(then)) : elsewhere([then, code] { then(fail(code)); });
+        });
+    }
+    void start(Transfer t, Then<size_t> then) override {
+        if (t.direction == Transfer::Direction::read) return inner_.start(std::move(t), std::move(then));
+        std::string name = t.object.name;
+        write(name, [this, t = std::move(t), then](int code) mutable {
+            code == 0 ? inner_.start(std::move(t), std::move(then)) : elsewhere([then, code] { then(fail(code)); });
+        });
+    }
+    void start(Query q, Then<Answer> then) override { inner_.start(std::move(q), std::move(then)); }
+    Result<std::unique_ptr<Mailbox>> open_mailbox(ObjectName o, MailHandler h) override {
+        return inner_.open_mailbox(std::move(o), std::move(h));
+    }
+    void notify(ObjectName o, Buffer message, int seconds_max, Then<Acks> then) override {
+        inner_.notify(std::move(o), std::move(message), seconds_max, std::move(then));
+    }
+    Result<SnapId> create_snap() override { return inner_.create_snap(); }
+    Status remove_snap(SnapId snap) override { return inner_.remove_snap(snap); }
+    StoreId id() override { return inner_.id(); }
+    ClientId client() override { return inner_.client(); }
+    Status fence(const ClientId& client) override { return inner_.fence(client); }
+    bool is_exclusive() const override { return false; }
+    Result<Capacity> capacity(Pool pool) override { return inner_.capacity(pool); }
+    Status list(Pool pool, Visitor visitor) override { return inner_.list(pool, std::move(visitor)); }
+    void stop() override { inner_.stop(); }
+
+private:
+    void write(const std::string& name, std::function<void(int)> call) {
+        int code = 0;
+        {
+            MutexLock lock(mutex_);
+            if (auto held = held_.find(name); held != held_.end()) {
+                held->second.push_back(call);
+                return changed_.notify_all();
+            }
+            if (auto failing = failing_.find(name); failing != failing_.end()) {
+                code = failing->second;
+                failing_.erase(failing);
+            }
+        }
+        call(code);
+    }
+    // An answer never comes inside the call.
+    void elsewhere(std::function<void()> answer) {
+        inner_.start(Query({kMetaPool, "none"}).stat(), [answer](const Result<Answer>&) { answer(); });
+    }
+
+    MemoryStore inner_;
+    Mutex mutex_;
+    CondVar changed_;
+    std::map<std::string, std::vector<std::function<void(int)>>> held_ GUARDED_BY(mutex_);
+    std::map<std::string, int> failing_ GUARDED_BY(mutex_);
+};
+
+}  // namespace meshfs

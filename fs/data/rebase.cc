@@ -1,0 +1,104 @@
+// After another mount has published: own changes that metadata does not know yet, on top of its map.
+#include <algorithm>
+
+#include "fs/data/file_data.h"
+#include "fs/store/io_batch.h"
+
+namespace meshfs {
+
+Status FileDataNow::rebase(const FileMap& map) {
+    Exclusive alone(*this, Exclusive::Sends::have_ended);
+    FileMap theirs = map, mine;
+    std::vector<Moved> moved;
+    Extents freed;
+    {
+        MutexLock lock(mutex_);
+        mine = map_;
+        if (unpublished_) {
+            if (truncated_to_) {
+                freed = cut(theirs, *truncated_to_);
+                theirs.size = *truncated_to_;
+            }
+            theirs.size = std::max(theirs.size, grown_to_);
+            moved = keep_stored(mine, theirs);
+        }
+    }
+    Dirty again = TRY(read_back(mine, moved));
+
+    MutexLock lock(mutex_);
+    map_ = std::move(theirs);
+    fresh_ = {};
+    freed_ = std::move(freed);
+    clears_again_ = unpublished_ && !cleared_.empty();
+    for (const Moved& part : moved) {
+        unpublished_ranges_.drop(part.range);
+        ranges_in_publication_.drop(part.range);
+    }
+    uint64_t before = dirty_.bytes();
+    dirty_.put_below(again);
+    core_->budget.count(dirty_.bytes() - before);
+    size_ = std::max(map_.size, dirty_.end());
+    return {};
+}
+
+// Bytes that this mount stored by `mine`, not yet published, under the map of another: what that has, or may have,
+// stays.
+std::vector<FileDataNow::Moved> FileDataNow::keep_stored(const FileMap& mine, FileMap& theirs) const {
+    RangeSet stored_ranges = unpublished_ranges_;
+    for (const ByteRange& range : ranges_in_publication_.all()) stored_ranges.add(range);
+    std::vector<Moved> moved;
+    for (const ByteRange& range : stored_ranges.all()) {
+        for (const Mapped& stored : map_range(mine.extents, range)) {
+            BlobId blob = stored.extent ? stored.extent->blob : BlobId{};
+            for (const Mapped& part : map_range(theirs.extents, stored.range)) {
+                bool is_there = part.extent && part.extent->blob == blob;
+                bool may_be_there = !part.extent && blob != BlobId{} && open_end(theirs.extents) == blob;
+                if (!cleared_.empty() || (!is_there && !may_be_there)) {
+                    moved.push_back({part.range, blob});
+                    continue;
+                }
+                theirs.size = std::max(theirs.size, part.range.end());
+                if (is_there) continue;
+                add_own(theirs.extents, part.range, blob);
+                theirs.bytes += part.range.length;
+            }
+        }
+    }
+    return moved;
+}
+
+// From where this mount has put it.  What is not there any more, another mount has punched out since.
+Result<Dirty> FileDataNow::read_back(const FileMap& mine, const std::vector<Moved>& moved) {
+    Dirty found;
+    IoBatch batch(core_->store);
+    Mutex mutex;
+    Status failed;
+    for (const Moved& part : moved) {
+        if (part.blob == BlobId{}) {
+            if (part.range.offset >= mine.inline_bytes.size()) continue;  // dirty since (leave_inline)
+            auto bytes = std::string_view(mine.inline_bytes).substr(part.range.offset, part.range.length);
+            found.put(part.range.offset, Buffer::copy_of(bytes));
+            continue;
+        }
+        for (const Piece& piece : pieces_of(mine.layout, part.range)) {
+            for (uint64_t done = 0; done < piece.range.length; done += kTransferMax) {
+                Transfer transfer{.direction = Transfer::Direction::read,
+                                  .object = blob_object(mine.layout, part.blob, piece.object),
+                                  .offset = piece.in_object + done};
+                transfer.bytes = Buffer::zeros(std::min<uint64_t>(kTransferMax, piece.range.length - done));
+                found.put(piece.range.offset + done, transfer.bytes);
+                batch.add(std::move(transfer), [&](const Result<size_t>& got) {
+                    if (got || got.code() == ENOENT) return;
+                    MutexLock lock(mutex);
+                    failed = got.error();
+                });
+            }
+        }
+    }
+    TRY(batch.wait());
+    MutexLock lock(mutex);
+    if (!failed) return failed.error();
+    return found;
+}
+
+}  // namespace meshfs
