@@ -68,6 +68,7 @@ private:
     bool is_read(ByteRange range) const REQUIRES(mutex_);
     void wait_for_reads(ByteRange range) REQUIRES(mutex_);
     void start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map);
+    void start_object_read(const std::shared_ptr<Reading>& reading, ObjectName object, ByteRange range, Buffers& into);
 
     // Sending (send.cc).
     uint64_t piece_bytes() const REQUIRES(mutex_);  // what leaves at once when all of it is dirty

@@ -1,17 +1,24 @@
 // Reading: pieces in memory as they are, the rest from the store, holes as zeros.
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 
 #include "fs/data/file_data.h"
 
 namespace meshfs {
+namespace {
 
-// One read: a run of buffers that fill up; the last of them to be there gives the answer.
+constexpr uint64_t kShareMin = 64 << 10;  // bytes: below, a copy costs less than what a query brings with it
+
+}  // namespace
+
+// One read: runs of buffers, each filled by one call; the last of them to be there gives the answer.
 struct FileDataNow::Reading {
     FileDataNow* file = nullptr;
     std::list<ByteRange>::iterator place;  // in reads_
     bool is_registered = false;
-    std::map<uint64_t, Buffer> pieces;     // by file offset
+    // By file offset.  Whoever starts a call has put its place in before; the call touches nothing but that.
+    std::map<uint64_t, Buffers> pieces;
     Then<Buffers> then;
     std::atomic<size_t> left{1};
     Mutex mutex;
@@ -36,7 +43,7 @@ struct FileDataNow::Reading {
         if (!how) return then(how.error());
         Buffers out;
         out.reserve(pieces.size());
-        for (auto& [offset, bytes] : pieces) out.push_back(std::move(bytes));
+        for (auto& [offset, bytes] : pieces) std::move(bytes.begin(), bytes.end(), std::back_inserter(out));
         then(std::move(out));
     }
 };
@@ -51,9 +58,9 @@ void FileDataNow::read(ByteRange range, Then<Buffers> then) {
         MutexLock lock(mutex_);
         if (range.offset >= size_) range.length = 0;
         else range.length = std::min(range.length, size_ - range.offset);
-        for (auto& part : dirty_.parts_in(range)) reading->pieces[part.offset] = std::move(part.bytes);
+        for (auto& part : dirty_.parts_in(range)) reading->pieces[part.offset] = {std::move(part.bytes)};
         for (const ByteRange& gap : dirty_.gaps_in(range)) {
-            for (auto& part : sending_.parts_in(gap)) reading->pieces[part.offset] = std::move(part.bytes);
+            for (auto& part : sending_.parts_in(gap)) reading->pieces[part.offset] = {std::move(part.bytes)};
             for (const ByteRange& rest : sending_.gaps_in(gap)) stored.push_back(rest);
         }
         if (!stored.empty()) {
@@ -79,42 +86,56 @@ void FileDataNow::read(ByteRange range, Then<Buffers> then) {
 }
 
 void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map) {
-    Buffer whole = Buffer::allocate(range.length);
-    reading->pieces[range.offset] = whole;
     if (map.extents.empty()) {
+        Buffer whole = Buffer::zeros(range.length);
         size_t in_inline = range.offset < map.inline_bytes.size()
                                ? std::min<size_t>(range.length, map.inline_bytes.size() - range.offset)
                                : 0;
         if (in_inline > 0) std::memcpy(whole.data(), map.inline_bytes.data() + range.offset, in_inline);
-        std::memset(whole.data() + in_inline, 0, whole.size() - in_inline);
+        reading->pieces[range.offset] = {std::move(whole)};
         return;
     }
     for (const Mapped& part : map_range(map.extents, range)) {
-        Buffer of_part = whole.slice(part.range.offset - range.offset, part.range.length);
         if (!part.extent) {
-            std::memset(of_part.data(), 0, of_part.size());
+            reading->pieces[part.range.offset] = {Buffer::zeros(part.range.length)};
             continue;
         }
         for (const Piece& piece : pieces_of(map.layout, part.range)) {
             // A transfer is at most 4 MiB, an object may be larger.
             for (uint64_t done = 0; done < piece.range.length; done += kTransferMax) {
                 uint64_t length = std::min<uint64_t>(kTransferMax, piece.range.length - done);
-                Transfer transfer;
-                transfer.direction = Transfer::Direction::read;
-                transfer.object = blob_object(map.layout, part.extent->blob, piece.object);
-                transfer.offset = piece.in_object + done;
-                transfer.bytes = of_part.slice(piece.range.offset + done - part.range.offset, length);
-                ++reading->left;
-                Buffer into = transfer.bytes;
-                core_->store.start(std::move(transfer), [reading, into](Result<size_t> got) mutable {
-                    size_t size = got ? *got : 0;
-                    if (!got && got.code() != ENOENT) reading->fail_with(got.error());
-                    else std::memset(into.data() + size, 0, into.size() - size);  // a hole of its blob
-                    reading->end_one();
-                });
+                start_object_read(reading, blob_object(map.layout, part.extent->blob, piece.object),
+                                  {piece.in_object + done, length}, reading->pieces[piece.range.offset + done]);
             }
         }
     }
+}
+
+// What the object does not have is a hole of its blob.  What is large comes in the store's own memory where that has
+// it from the network; the embedded store reads into ours.
+void FileDataNow::start_object_read(const std::shared_ptr<Reading>& reading, ObjectName object, ByteRange range,
+                                    Buffers& into) {
+    ++reading->left;
+    if (range.length >= kShareMin && !core_->store.is_exclusive()) {
+        Query query(std::move(object));
+        query.bytes(range.offset, range.length);
+        auto told = [reading, &into, length = range.length](Result<Answer> answer) {
+            if (answer) into = std::move(answer->bytes.front());
+            else if (answer.code() != ENOENT) reading->fail_with(answer.error());
+            if (size_t size = size_of(into); size < length) into.push_back(Buffer::zeros(length - size));
+            reading->end_one();
+        };
+        return core_->store.start(std::move(query), std::move(told));
+    }
+    Transfer transfer{.direction = Transfer::Direction::read, .object = std::move(object), .offset = range.offset};
+    transfer.bytes = Buffer::allocate(range.length);
+    into = {transfer.bytes};
+    core_->store.start(std::move(transfer), [reading, bytes = into.front()](const Result<size_t>& got) mutable {
+        size_t size = got ? *got : 0;
+        if (!got && got.code() != ENOENT) reading->fail_with(got.error());
+        else std::memset(bytes.data() + size, 0, bytes.size() - size);
+        reading->end_one();
+    });
 }
 
 bool FileDataNow::is_read(ByteRange range) const {
