@@ -220,9 +220,9 @@ void Scheduler::pass() {
         SimThread* next = ready[choice];
         note(next->number);
         if (next == self) return;
+        const bool has_ended = self->state == SimThread::State::ended;  // with the token all else is the next one's
         next->token.release();
-        if (self->state == SimThread::State::ended) return;
-        self->token.acquire();
+        if (!has_ended) self->token.acquire();
         return;
     }
 }
