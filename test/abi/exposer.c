@@ -2,6 +2,7 @@
  * start fails with a sentence if an answer is wrong.  A C program outside of MeshFS could be written the same way. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,23 +25,24 @@ static char complaint[256];
         }                                                                                      \
     } while (0)
 
-static volatile int ios_done, events, created_seen;
+static atomic_int ios_done, events, created_seen;
+static atomic_size_t ios_told; /* not on a stack: the answer may come after we have given up */
 
 static void count_ios(void *argument, struct meshfs_io *ios, size_t count) {
     (void)ios;
-    *(volatile size_t *)argument = count;
-    __sync_fetch_and_add(&ios_done, 1);
+    *(atomic_size_t *)argument = count;
+    ++ios_done;
 }
 
 static void count_event(void *argument, int event, const char *path) {
     (void)argument;
-    if (event == MESHFS_CREATED && strcmp(path, "/dir/watched") == 0) __sync_fetch_and_add(&created_seen, 1);
-    __sync_fetch_and_add(&events, 1);
+    if (event == MESHFS_CREATED && strcmp(path, "/dir/watched") == 0) ++created_seen;
+    ++events;
 }
 
-/* Waits for what another thread does; gives up after 10 s so that a broken host fails the test. */
-static int wait_for(volatile int *counter, int value) {
-    for (int i = 0; i < 1000 && *counter < value; ++i) usleep(10000);
+/* Waits for what another thread does; gives up after a minute so that a broken host fails the test. */
+static int wait_for(atomic_int *counter, int value) {
+    for (int i = 0; i < 6000 && *counter < value; ++i) usleep(10000);
     return *counter >= value;
 }
 
@@ -80,12 +82,12 @@ static int use_namespace(const struct meshfs_host *h) {
 }
 
 static int move(const struct meshfs_host *h, int64_t file, uint64_t offset, char *bytes, size_t length, int is_write) {
-    volatile size_t told = 0;
     int before = ios_done;
     struct meshfs_io io = {(uint64_t)file, offset, bytes, length, is_write, 0, {0, 0}};
-    int code = h->submit(h, &io, 1, count_ios, (void *)&told);
+    ios_told = 0;
+    int code = h->submit(h, &io, 1, count_ios, &ios_told);
     if (code != 0) return code;
-    if (!wait_for(&ios_done, before + 1) || told != 1) return -ETIME;
+    if (!wait_for(&ios_done, before + 1) || ios_told != 1) return -ETIME;
     return (int)io.result;
 }
 
