@@ -210,7 +210,10 @@ TEST_F(FileBytes, OfTwoMountsThatFillOneFileAreOneExtentAndStoredOnce) {
     publish_of(1, known[1]);
     ASSERT_EQ(published_.extents.size(), 1u);
     uint64_t stored = 0;
-    for (const StoreCount& count : store.counts().counts) stored += count.kind == StoreCount::Kind::write ? count.bytes : 0;
+    for (const StoreCount& count : store.counts().counts) {
+        bool is_write = count.kind == StoreCount::Kind::write || count.kind == StoreCount::Kind::mutation;
+        stored += is_write ? count.bytes : 0;
+    }
     EXPECT_EQ(stored, 40 * kPiece);
     auto reader = data.open(Ino{77}, published_);
     for (uint64_t i = 0; i < 40; ++i) {
@@ -257,6 +260,24 @@ TEST_F(FileBytes, DamagedMapsAreEio) {
     write(0, "x");
     EXPECT_EQ(file_->flush().code(), EIO);
     EXPECT_EQ(data_.remove(Ino{77}, published_).code(), EIO);
+}
+
+TEST_F(FileBytes, ScatteredWritesAreOneOperationAnObject) {
+    MeteredStore store(std::make_unique<MemoryStore>(std::make_shared<MemoryCluster>()));
+    Data data(store, Clock::system(), {}, hooks());
+    file_ = data.open(Ino{77}, published_);
+    std::string model(3 * 65536, '\0');
+    for (uint64_t at = 100; at + 10 < model.size(); at += 5000) {
+        file_->write(at, Buffer::copy_of("0123456789"), [](const Status&) {});
+        model.replace(at, 10, "0123456789");
+    }
+    publish();
+    EXPECT_EQ(store.counts().calls(StoreCount::Kind::mutation), 3u);
+    EXPECT_EQ(store.counts().calls(StoreCount::Kind::write), 0u);
+    EXPECT_EQ(published_.extents.size(), 1u);
+    file_ = data.open(Ino{77}, published_);
+    EXPECT_TRUE(read(0, model.size()) == model.substr(0, published_.size));
+    file_.reset();
 }
 
 // Random operations against a string; `seed` replays.

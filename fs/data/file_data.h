@@ -43,6 +43,7 @@ public:
 
 private:
     struct Reading;
+    using Reads = std::list<std::vector<ByteRange>>;  // what each takes from the store
     // On its way to the store: a run of bytes within one object.
     struct Sending {
         uint64_t number = 0;
@@ -65,7 +66,6 @@ private:
     Status check_map() const REQUIRES(mutex_);
     [[nodiscard]] Answers accept(uint64_t offset, Buffer bytes) REQUIRES(mutex_);
     [[nodiscard]] Answers drop_dirty(ByteRange range) REQUIRES(mutex_);
-    bool is_read(ByteRange range) const REQUIRES(mutex_);
     void wait_for_reads(ByteRange range) REQUIRES(mutex_);
     void start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map);
     void start_object_read(const std::shared_ptr<Reading>& reading, ObjectName object, ByteRange range, Buffers& into);
@@ -75,17 +75,20 @@ private:
     void note_whole_pieces(ByteRange written) REQUIRES(mutex_);
     void forget_whole_piece(uint64_t index) REQUIRES(mutex_);
     void ask_to_send();
-    bool is_sent(ByteRange range) const REQUIRES(mutex_);
+    bool is_in_use(ByteRange range) const REQUIRES(mutex_);
     uint64_t end_of_last(BlobId blob) const REQUIRES(mutex_);
     std::vector<SendingAt> take(ByteRange range) REQUIRES(mutex_);
-    void start(SendingAt sending);
-    void ended(SendingAt sending, const Status& how);
+    void start_all(const std::vector<SendingAt>& taken);
+    void start(std::vector<SendingAt> together);  // runs of one object
+    void ended(const std::vector<SendingAt>& together, const Status& how);
+    [[nodiscard]] Answers stored(const Sending& sending) REQUIRES(mutex_);
+    [[nodiscard]] Answers failed(const Sending& sending, const Error& error) REQUIRES(mutex_);
     Status reach(BlobId blob, uint64_t last_object);
 
     // Flushing (flush.cc).
     [[nodiscard]] Answers put_inline() REQUIRES(mutex_);  // all that is dirty
     void leave_inline() REQUIRES(mutex_);
-    uint64_t send_run(ByteRange run);
+    uint64_t send_piece(uint64_t index);
     Publication make_publication(uint64_t size, Time mtime, uint64_t changes) REQUIRES(mutex_);
 
     Status clear(ByteRange range);     // stored bytes become zeros; under Exclusive
@@ -126,7 +129,7 @@ private:
     std::vector<ByteRange> cleared_ GUARDED_BY(mutex_);        // unpublished holes and zeros
     bool clears_again_ GUARDED_BY(mutex_) = false;             // they are to be made in this map too
     Time mtime_ GUARDED_BY(mutex_);                // of the last own write, {}: none unpublished
-    std::list<ByteRange> reads_ GUARDED_BY(mutex_);  // of the store, under way
+    Reads reads_ GUARDED_BY(mutex_);               // under way
     Extents freed_ GUARDED_BY(mutex_);             // since the last published()
     bool unpublished_ GUARDED_BY(mutex_) = false;  // map_ or size_ is news
     uint64_t number_ GUARDED_BY(mutex_) = 0;       // of the last Publication

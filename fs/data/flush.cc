@@ -10,7 +10,7 @@ Result<Publication> FileDataNow::flush() {
     TRY(clear_again());
     uint64_t changes = 0, size = 0, last = 0;
     Time mtime;
-    std::vector<ByteRange> runs;
+    std::set<uint64_t> pieces;
     Answers answers;
     {
         MutexLock lock(mutex_);
@@ -23,10 +23,12 @@ Result<Publication> FileDataNow::flush() {
         bool is_inline = map_.extents.empty() && sendings_.empty() && dirty_.end() <= kInlineMax;
         if (is_inline) answers.add(put_inline());
         else leave_inline();
-        runs = dirty_.runs();
+        uint64_t bytes = piece_bytes();
+        for (const ByteRange& run : dirty_.runs())
+            for (uint64_t i = run.offset / bytes; i * bytes < run.end(); ++i) pieces.insert(i);
         last = last_sending_;
     }
-    for (const ByteRange& run : runs) last = send_run(run);
+    for (uint64_t index : pieces) last = send_piece(index);
     // All that was accepted before is on its way or stored; what was taken later has higher numbers.
     MutexLock lock(mutex_);
     auto is_on_its_way = [&](const Sending& s) { return s.number <= last; };
@@ -36,24 +38,19 @@ Result<Publication> FileDataNow::flush() {
     return make_publication(size, mtime, changes);
 }
 
-// Piece by piece, so that of a long run the first is stored while the last still waits for room.  Answers the number
-// of the last sending that may hold bytes of it; after a failure not all of it is sent.
-uint64_t FileDataNow::send_run(ByteRange run) {
+// All that is dirty of a piece: of many, the first is stored while the last still waits for room.  Answers the number
+// of the last sending that may hold bytes of it; after a failure nothing is sent.
+uint64_t FileDataNow::send_piece(uint64_t index) {
+    std::vector<SendingAt> taken;
     uint64_t last = 0;
-    for (uint64_t at = run.offset; at < run.end();) {
-        std::vector<SendingAt> taken;
-        {
-            MutexLock lock(mutex_);
-            uint64_t bytes = piece_bytes();
-            ByteRange piece{at, std::min(run.end(), (at / bytes + 1) * bytes) - at};
-            while (dirty_.has_any(piece) && (is_sent(piece) || is_read(piece))) changed_.wait(mutex_);
-            if (failed_.empty()) taken = take(piece);
-            last = last_sending_;
-            if (!failed_.empty()) return last;
-            at = piece.end();
-        }
-        for (auto& sending : taken) start(sending);
+    {
+        MutexLock lock(mutex_);
+        const ByteRange piece{index * piece_bytes(), piece_bytes()};
+        while (dirty_.has_any(piece) && is_in_use(piece)) changed_.wait(mutex_);
+        if (failed_.empty()) taken = take(piece);
+        last = last_sending_;
     }
+    start_all(taken);
     return last;
 }
 

@@ -15,7 +15,7 @@ constexpr uint64_t kShareMin = 64 << 10;  // bytes: below, a copy costs less tha
 // One read: runs of buffers, each filled by one call; the last of them to be there gives the answer.
 struct FileDataNow::Reading {
     FileDataNow* file = nullptr;
-    std::list<ByteRange>::iterator place;  // in reads_
+    Reads::iterator place;                 // in reads_
     bool is_registered = false;
     // By file offset.  Whoever starts a call has put its place in before; the call touches nothing but that.
     std::map<uint64_t, Buffers> pieces;
@@ -71,7 +71,7 @@ void FileDataNow::read(ByteRange range, Then<Buffers> then) {
             uint64_t from = stored.front().offset, to = stored.back().end();
             for (const Mapped& part : map_range(map_.extents, {from, to - from}))
                 if (part.extent) map.extents.push_back(*part.extent);
-            reading->place = reads_.insert(reads_.end(), {from, to - from});
+            reading->place = reads_.insert(reads_.end(), stored);
             reading->is_registered = true;
         }
     }
@@ -138,13 +138,10 @@ void FileDataNow::start_object_read(const std::shared_ptr<Reading>& reading, Obj
     });
 }
 
-bool FileDataNow::is_read(ByteRange range) const {
-    auto overlaps = [&](const ByteRange& read) { return read.offset < range.end() && range.offset < read.end(); };
-    return std::any_of(reads_.begin(), reads_.end(), overlaps);
-}
-
 void FileDataNow::wait_for_reads(ByteRange range) {
-    while (is_read(range)) changed_.wait(mutex_);
+    auto overlaps = [&](const ByteRange& read) { return read.offset < range.end() && range.offset < read.end(); };
+    auto reads_there = [&](const auto& ranges) { return std::any_of(ranges.begin(), ranges.end(), overlaps); };
+    while (std::any_of(reads_.begin(), reads_.end(), reads_there)) changed_.wait(mutex_);
 }
 
 }  // namespace meshfs

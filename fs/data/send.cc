@@ -7,6 +7,11 @@
 #include "fs/data/file_data.h"
 
 namespace meshfs {
+namespace {
+
+constexpr size_t kRunsMax = 64;  // of one operation
+
+}  // namespace
 
 // Whole objects, or of larger ones what one transfer holds.
 uint64_t FileDataNow::piece_bytes() const { return std::min<uint64_t>(map_.layout.object_bytes, kTransferMax); }
@@ -44,10 +49,17 @@ void FileDataNow::ask_to_send() {
     if (core_->hooks.send_wanted) core_->hooks.send_wanted(ino_);
 }
 
-bool FileDataNow::is_sent(ByteRange range) const {
-    return std::any_of(sendings_.begin(), sendings_.end(), [&](const Sending& s) {
-        return s.range.offset < range.end() && range.offset < s.range.end();
-    });
+// Something of what is dirty there is on its way in an older form, or being read.
+bool FileDataNow::is_in_use(ByteRange range) const {
+    auto is_touched = [&](ByteRange by) {
+        uint64_t from = std::max(by.offset, range.offset), to = std::min(by.end(), range.end());
+        return from < to && dirty_.has_any({from, to - from});
+    };
+    for (const Sending& s : sendings_)
+        if (is_touched(s.range)) return true;
+    for (const auto& ranges : reads_)
+        if (std::any_of(ranges.begin(), ranges.end(), is_touched)) return true;
+    return false;
 }
 
 // Those that lie in the way of what is under way stay for the next time, or a flush.
@@ -61,12 +73,12 @@ bool FileDataNow::send() {
         for (auto at = whole_pieces_.begin(); at != whole_pieces_.end() && taken.empty();) {
             ByteRange piece{*at++ * bytes, bytes};
             if (!dirty_.covers(piece)) forget_whole_piece(piece.offset / bytes);
-            else if (!is_sent(piece) && !is_read(piece)) taken = take(piece);
+            else if (!is_in_use(piece)) taken = take(piece);
         }
         if (taken.empty()) return false;
         send_asked_ = true;  // the caller comes again
     }
-    for (auto& sending : taken) start(sending);
+    start_all(taken);
     return true;
 }
 
@@ -119,74 +131,94 @@ Status FileDataNow::reach(BlobId blob, uint64_t last_object) {
     return {};
 }
 
-void FileDataNow::start(SendingAt sending) {
-    ByteRange range;
-    BlobId blob;
+// As few operations as can be: one an object, of all the runs in it, in the pieces in which they came.
+void FileDataNow::start_all(const std::vector<SendingAt>& taken) {
+    size_t together_max = core_->store.is_exclusive() ? 1 : kRunsMax;  // it overwrites in place by transfers only
+    for (size_t i = 0; i < taken.size();) {
+        std::vector<SendingAt> together;
+        BlobId blob = taken[i]->blob;  // constant while it is on its way
+        while (i < taken.size() && together.size() < together_max && taken[i]->blob == blob)
+            together.push_back(taken[i++]);
+        start(std::move(together));
+    }
+}
+
+void FileDataNow::start(std::vector<SendingAt> together) {
+    BlobId blob = together.front()->blob;
     Layout layout;
     std::vector<Dirty::Part> parts;
+    uint64_t length = 0;
     {
         MutexLock lock(mutex_);
-        range = sending->range;
-        blob = sending->blob;
         layout = map_.layout;
-        parts = sending_.parts_in(range);
+        for (auto& sending : together) {
+            length += sending->range.length;
+            for (auto& part : sending_.parts_in(sending->range)) parts.push_back(std::move(part));
+        }
     }
-    core_->slots.take(range.length);
-    uint64_t index = range.offset / layout.object_bytes, in_object = range.offset % layout.object_bytes;
-    if (Status reached = reach(blob, index); !reached) return ended(sending, reached);
+    core_->slots.take(length);
+    const uint64_t index = parts.front().offset / layout.object_bytes, begin = index * layout.object_bytes;
+    if (Status reached = reach(blob, index); !reached) return ended(together, reached);
     ObjectName object = blob_object(layout, blob, index);
     if (parts.size() > 1 && !core_->store.is_exclusive()) {
-        // One operation of the pieces as they are.
         Mutation mutation(std::move(object));
-        for (auto& part : parts) mutation.write(in_object + (part.offset - range.offset), std::move(part.bytes));
-        return core_->store.start(std::move(mutation), [this, sending](const Status& how) { ended(sending, how); });
+        for (auto& part : parts) mutation.write(part.offset - begin, std::move(part.bytes));
+        auto told = [this, together = std::move(together)](const Status& how) { ended(together, how); };
+        return core_->store.start(std::move(mutation), std::move(told));
     }
-    Transfer transfer{.direction = Transfer::Direction::write, .object = std::move(object), .offset = in_object};
+    Transfer transfer{.direction = Transfer::Direction::write, .object = std::move(object)};
+    transfer.offset = parts.front().offset - begin;
     if (parts.size() == 1) {
         transfer.bytes = std::move(parts.front().bytes);
     } else {
-        // The embedded store overwrites in place by transfers only, and writes large ones past the page cache.
-        transfer.bytes = Buffer::allocate(range.length);
+        // In one, so that the embedded store can write it past the page cache.
+        transfer.bytes = Buffer::allocate(length);
         for (const auto& part : parts)
-            std::memcpy(transfer.bytes.data() + (part.offset - range.offset), part.bytes.data(), part.bytes.size());
+            std::memcpy(transfer.bytes.data() + (part.offset - parts.front().offset), part.bytes.data(),
+                        part.bytes.size());
     }
-    core_->store.start(std::move(transfer), [this, sending](const Result<size_t>& how) {
-        ended(sending, how ? Status() : Status(how.error()));
+    core_->store.start(std::move(transfer), [this, together = std::move(together)](const Result<size_t>& how) {
+        ended(together, how ? Status() : Status(how.error()));
     });
 }
 
-// On a thread of the store.  With the sending this object may go: it is not touched after the lock.
-void FileDataNow::ended(SendingAt sending, const Status& how) {
+// On a thread of the store.  With its last sending this object may go: it is not touched after the lock.
+void FileDataNow::ended(const std::vector<SendingAt>& together, const Status& how) {
     auto core = core_;
     Answers answers;
-    {
-        MutexLock lock(mutex_);
-        const Sending& s = *sending;
-        const ByteRange range = s.range;
-        auto parts = sending_.take(range);
-        if (how) {
-            if (!s.is_mapped) add_own(map_.extents, range, s.blob);
-            if (!s.is_mapped || map_.bytes < map_.size) map_.bytes += range.length;
-            // Kept until metadata has them: another mount's map may come in between (rebase).
-            if (!core->store.is_exclusive()) unpublished_ranges_.add(range);
-            answers.add(core->budget.release(range.length));
-        } else {
-            // Back to the others, below what is newer: nothing is lost, and the next flush tries again.
-            Dirty older;
-            for (auto& part : parts) older.put(part.offset, std::move(part.bytes));
-            uint64_t before = dirty_.bytes() + range.length;
-            dirty_.put_below(older);
-            answers.add(core->budget.release(before - dirty_.bytes()));
-            failed_.emplace_back(s.number, how.error());
-            // It may have reached the store all the same, so the gaps of that blob are no longer holes for certain:
-            // were these bytes truncated now and the gap joined later, they would come back.
-            fresh_ = {};
-        }
-        core->budget.end_moving(range.length);
-        core->slots.give(range.length);
+    MutexLock lock(mutex_);
+    uint64_t length = 0;
+    for (const SendingAt& sending : together) {
+        length += sending->range.length;
+        core->budget.end_moving(sending->range.length);
+        how ? answers.add(stored(*sending)) : answers.add(failed(*sending, how.error()));
         sendings_.erase(sending);
-        changed_.notify_all();
     }
+    core->slots.give(length);
+    changed_.notify_all();
+}
+
+Answers FileDataNow::stored(const Sending& sending) {
+    const ByteRange range = sending.range;
+    sending_.drop(range);
+    if (!sending.is_mapped) add_own(map_.extents, range, sending.blob);
+    if (!sending.is_mapped || map_.bytes < map_.size) map_.bytes += range.length;
+    // Kept until metadata has them: another mount's map may come in between (rebase).
+    if (!core_->store.is_exclusive()) unpublished_ranges_.add(range);
+    return core_->budget.release(range.length);
+}
+
+// Back to the others, below what is newer: nothing is lost, and the next flush tries again.
+Answers FileDataNow::failed(const Sending& sending, const Error& error) {
+    Dirty older;
+    for (auto& part : sending_.take(sending.range)) older.put(part.offset, std::move(part.bytes));
+    uint64_t before = dirty_.bytes() + sending.range.length;
+    dirty_.put_below(older);
+    failed_.emplace_back(sending.number, error);
+    // It may have reached the store all the same, so the gaps of that blob are no longer holes for certain: were these
+    // bytes truncated now and the gap joined later, they would come back.
+    fresh_ = {};
+    return core_->budget.release(before - dirty_.bytes());
 }
 
 }  // namespace meshfs

@@ -198,6 +198,20 @@ TEST_F(Sending, AFailureIsToldByTheFlushThatWaitsForItAndNothingIsSentBeforeTheN
     EXPECT_TRUE(read(3 * kObject, kObject) == filled('b'));
 }
 
+TEST_F(Sending, RunsThatWentTogetherFailTogether) {
+    open();
+    for (uint64_t i = 0; i < 5; ++i) write(i * 10'000, filled(static_cast<char>('a' + i)).substr(0, 6'000));
+    store_.fail_next(object(0), EIO);
+    EXPECT_EQ(file_->flush().code(), EIO);
+    EXPECT_EQ(data_.usage().dirty_bytes, 30'000u);
+    EXPECT_EQ(read(29'999, 2), std::string("\0d", 2));
+    publish();
+    EXPECT_EQ(data_.usage().dirty_bytes, 0u);
+    open();
+    EXPECT_EQ(read(15'998, 3), std::string("bb\0", 3));
+    EXPECT_EQ(read(39'999, 2), std::string("\0e", 2));
+}
+
 TEST_F(Sending, WhatIsWrittenOverAnObjectOnItsWayFollowsIt) {
     open();
     store_.hold(object(0));
