@@ -191,6 +191,10 @@ std::string range_sum_key(GroupId group) { return "q" + key_u64(raw(group)); }
 std::string registry_key(SessionId session) { return "s" + key_u32(raw(session)); }
 std::string recall_key(const ObjectName& object) { return "r" + object.name; }
 
+std::string reach_key(BlobId first, BlobId last) {
+    return "b" + key_u64(raw(first)) + (first == last ? std::string() : key_u64(raw(last)));
+}
+
 std::string_view name_of_key(std::string_view key) { return key.substr(1); }
 
 namespace {
@@ -215,6 +219,14 @@ Result<Ino> ino_of_unlinked_key(std::string_view key) {
 Result<SessionId> session_of_registry_key(std::string_view key) {
     if (key.size() != 5 || key[0] != 's') return fail(EIO, "not the key of a session");
     return SessionId{static_cast<uint32_t>(big_endian(key.substr(1)))};
+}
+
+Result<std::pair<BlobId, BlobId>> blobs_of_reach_key(std::string_view key) {
+    constexpr uint64_t kBlobsMax = 1024;
+    if ((key.size() != 9 && key.size() != 17) || key[0] != 'b') return fail(EIO, "not the key of a reach");
+    uint64_t first = big_endian(key.substr(1, 8)), last = key.size() == 9 ? first : big_endian(key.substr(9));
+    if (last < first || last - first >= kBlobsMax) return fail(EIO, "reach of too many blobs");
+    return std::pair(BlobId{first}, BlobId{last});
 }
 
 std::string encode(const Lease& l) {
@@ -337,7 +349,7 @@ Result<UnlinkedRecord> decode_unlinked(std::string_view value) {
     for (uint64_t i = 0; i < count && d.ok(); ++i) u.open.push_back(SessionId{get_u32(d)});
     u.inode = get_inode(d);
     TRY(ended(d));
-    if (u.kind < UnlinkedRecord::Kind::file || u.kind > UnlinkedRecord::Kind::extents)
+    if (u.kind < UnlinkedRecord::Kind::file || u.kind > UnlinkedRecord::Kind::linked)
         return malformed("an unknown kind of unlinked inode");
     return u;
 }
@@ -515,6 +527,24 @@ Result<LocksRecord> decode_locks(std::string_view value) {
         l.last = l.first + more;
         r.locks.push_back(l);
     }
+    TRY(ended(d));
+    return r;
+}
+
+std::string encode(const ReachRecord& r) {
+    Encoder e;
+    e.varint(raw(r.home)).u8(r.homes_rise ? 1 : 0).varint(r.first).varint(r.last - r.first);
+    return seal(e);
+}
+Result<ReachRecord> decode_reach(std::string_view value) {
+    Decoder d(TRY(open_payload(value)));
+    ReachRecord r{.home = get_ino(d)};
+    uint8_t rise = d.u8();
+    r.homes_rise = rise == 1;
+    r.first = d.varint();
+    uint64_t more = d.varint();
+    if (rise > 1 || more > UINT64_MAX - r.first) d.damage();
+    r.last = r.first + more;
     TRY(ended(d));
     return r;
 }

@@ -61,7 +61,9 @@ inline constexpr const char* kLocksKey = "l";  // of l.<ino>
 // --- keys of sessions.<n> and s.<session>
 std::string registry_key(SessionId session);                 // s<session>
 std::string recall_key(const ObjectName& object);            // r<object>
+std::string reach_key(BlobId first, BlobId last);            // b<blob>, b<first><last>
 Result<SessionId> session_of_registry_key(std::string_view key);
+Result<std::pair<BlobId, BlobId>> blobs_of_reach_key(std::string_view key);
 
 // The name in n<name> or r<first>; the slot in i<slot>; EIO.
 std::string_view name_of_key(std::string_view key);
@@ -133,7 +135,7 @@ struct SlotRecord {
         moved = 2,     // renamed inside this group: now in slot `to`; `name` is the old name
         unlinked = 3,  // no name any more: u<ino>, here
         away = 4,      // in another group: `to_group`, `to`; later moves are in i.<group>.<n>
-        linked = 5     // this name went, but others have the inode: h.<ino>
+        linked = 5     // this name went, others had the inode: the away record says where it is
     };
     Kind kind = Kind::name;
     std::string name;  // kept when the dentry goes: cookies lead here
@@ -148,7 +150,7 @@ inline constexpr int64_t kSlotKeptSeconds = 3600;
 
 // i<slot> in i.<group>.<slot / 65536>: where the dentry of a number born here is, if not in its group.
 struct AwayRecord {
-    bool is_linked = false;  // in h.<ino>; then the rest is 0
+    bool is_linked = false;  // in h.<ino>; then the rest is 0.  Else, if u<ino> is in that group: there
     GroupId group{};
     Slot slot{};
     uint64_t moves = 0;  // raised each time
@@ -157,12 +159,13 @@ struct AwayRecord {
 std::string encode(const AwayRecord& record);
 Result<AwayRecord> decode_away(std::string_view value);
 
-// u<ino>, u<ino><content version>
+// u<ino>, u<ino><content version>; the latter in h.<ino>, too
 struct UnlinkedRecord {
     enum class Kind : uint8_t {
         file = 1,       // an inode without a name
         directory = 2,  // a removed directory: its groups wait to be purged
-        extents = 3     // freed from a living inode: only those are in inode.map
+        extents = 3,    // freed from a living inode: only those are in inode.map
+        linked = 4      // as `file`; it once had several names, and h.<ino> is dead
     };
     Kind kind = Kind::file;
     Inode inode;  // of a directory: only the number
@@ -275,6 +278,16 @@ struct LocksRecord {
 std::string encode(const LocksRecord& record);
 Result<LocksRecord> decode_locks(std::string_view value);
 inline constexpr size_t kLocksMax = 2500;  // at most 45 bytes each: below kValueMax
+
+// b<first><last>, b<blob> in s.<session>: data objects that may exist of blobs which that session gave out, or wrote to.
+struct ReachRecord {
+    Ino home{};               // the file they are of, or may become
+    bool homes_rise = false;  // each blob's is one more than the one's before
+    uint64_t first = 0, last = 0;  // objects of each of these blobs
+    bool operator==(const ReachRecord&) const = default;
+};
+std::string encode(const ReachRecord& record);
+Result<ReachRecord> decode_reach(std::string_view value);
 
 // `volume` of object `volume`
 struct VolumeRecord {

@@ -96,6 +96,14 @@ TEST(Format, SessionsComeBackAsTheyWere) {
     EXPECT_EQ(session_of_registry_key("s1").code(), EIO);
 }
 
+TEST(Format, ReachesComeBackAsTheyWere) {
+    expect_round_trip(ReachRecord{Ino{7}, true, 3, UINT64_MAX}, decode_reach);
+    for (auto ids : {std::pair(BlobId{9}, BlobId{9}), std::pair(BlobId{9}, BlobId{72})})
+        EXPECT_EQ(*blobs_of_reach_key(reach_key(ids.first, ids.second)), ids);
+    EXPECT_EQ(blobs_of_reach_key(reach_key(BlobId{9}, BlobId{8})).code(), EIO);
+    EXPECT_EQ(blobs_of_reach_key(reach_key(BlobId{1}, BlobId{1 << 20})).code(), EIO);
+}
+
 TEST(Format, InodesComeBackAsTheyWere) {
     Inode n = sample_inode();
     Dentry d{.ino = n.ino, .type = S_IFREG, .slot = Slot{3}, .anchor = Slot{kSlotMax}, .inode = n};

@@ -162,6 +162,14 @@ Result<Parts> read_intents(MetaCore& core, SessionId session) {
     }
 }
 
+Result<Intent> intent_of(SessionId session, const Parts::mapped_type& records) {
+    std::vector<std::string_view> values;
+    for (const auto& [key, value] : records) values.push_back(value);
+    auto intent = decode_intent(values);
+    if (!intent.ok()) return damaged(session_object(session), records.front().first, intent.error());
+    return intent;
+}
+
 }  // namespace
 
 std::string intent_key(uint64_t number, uint32_t part) { return "x" + key_u64(number) + key_u32(part); }
@@ -269,13 +277,20 @@ Status commit_intent(MetaCore& core, Exclusive held, Intent intent) {
     return status;
 }
 
+Result<std::set<std::string>> made_by_intents(MetaCore& core, SessionId session) {
+    std::set<std::string> made;
+    for (const auto& [number, records] : TRY(read_intents(core, session)))
+        for (const IntentStep& step : TRY(intent_of(session, records)))
+            if (step.kind == IntentStep::Kind::make) made.insert(step.object.name);
+    return made;
+}
+
 Status finish_intents(MetaCore& core, SessionId dead) {
     for (const auto& [number, records] : TRY(read_intents(core, dead))) {
-        std::vector<std::string_view> values;
+        auto intent = intent_of(dead, records);
+        if (!intent.ok()) return intent.error();
         std::vector<std::string> keys;
-        for (const auto& [key, value] : records) values.push_back(value), keys.push_back(key);
-        auto intent = decode_intent(values);
-        if (!intent.ok()) return damaged(session_object(dead), keys.front(), intent.error());
+        for (const auto& [key, value] : records) keys.push_back(key);
         TRY(do_steps(core, *intent, nullptr));
         auto removed = insist(core, [&] { return remove_keys_of(core, dead, keys); });
         if (!removed.ok() && removed.code() != ENOENT) return removed;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,9 @@ Status commit_intent(MetaCore& core, Exclusive held, Intent intent);
 
 // What a dead session left, in order.  An intent that cannot be read is EIO, and nothing of that session is taken over.
 Status finish_intents(MetaCore& core, SessionId dead);
+
+// The objects that intents in a session's object make, done or not.
+Result<std::set<std::string>> made_by_intents(MetaCore& core, SessionId session);
 
 // Goes on with what commit_intent() could not end, and removes keys of intents that are over.  Each beat.
 void tend_intents(MetaCore& core);

@@ -67,6 +67,7 @@ private:
             for (const auto& [key, value] : names.entries) {
                 Dentry dentry = TRY(decode_at(decode_dentry, object, key, value));
                 if (dentry.kind == Dentry::Kind::directory) level.subdirectories.push_back(dentry.ino);
+                if (dentry.kind == Dentry::Kind::linked) TRY(find_freed(dentry.ino));
                 level.after = key;
             }
             if (names.more) return {};
@@ -76,6 +77,12 @@ private:
         ++report_.groups;
         if (progress_) progress_(report_.groups);
         return {};
+    }
+
+    // Of a file with several names.  Each name leads there: what is found twice is purged once.
+    Status find_freed(Ino linked) {
+        Status found = find_unlinked(linked_object(linked));
+        return found.code() == ENOENT ? Status() : found;
     }
 
     Status find_unlinked(const ObjectName& object) {
@@ -123,13 +130,14 @@ Result<std::vector<SessionId>> find_finished(MetaCore& core) {
     return finished;
 }
 
-// Its intents are done; then nothing of it counts but blobs in its reach, whose keys keep it.
-Status clear_session(MetaCore& core, SessionId session, Meta::GcReport& report) {
+}  // namespace
+
+Result<bool> clear_session(MetaCore& core, SessionId session) {
     TRY(finish_intents(core, session));
     ObjectName object = session_object(session);
     auto answer = ask_patiently(core.store, core.clock, Query(object).xattrs().range("", "b", 1));
     if (!answer.ok() && answer.code() != ENOENT) return answer.error();
-    if (answer.ok() && !answer->ranges.at(0).entries.empty()) return {};
+    if (answer.ok() && !answer->ranges.at(0).entries.empty()) return false;
     // The entry first: one without an object would be judged for ever.
     Mutation entry(registry_object(registry_of(session)));
     entry.remove_keys({registry_key(session)});
@@ -138,18 +146,16 @@ Status clear_session(MetaCore& core, SessionId session, Meta::GcReport& report) 
         Mutation m(object);
         m.xattr_is(kStateXattr, answer->xattrs[kStateXattr]).remove();
         auto removed = apply_patiently(core.store, core.clock, m);
-        if (!removed.ok() && removed.code() != ENOENT) return removed;
+        if (!removed.ok() && removed.code() != ENOENT) return removed.error();
     }
-    ++report.sessions;
-    return {};
+    return true;
 }
-
-}  // namespace
 
 Result<Meta::GcReport> collect(MetaCore& core, const std::function<void(uint64_t)>& progress) {
     TRY(core.check_may_change());
     Meta::GcReport report;
-    for (SessionId session : TRY(find_finished(core))) TRY(clear_session(core, session, report));
+    for (SessionId session : TRY(find_finished(core)))
+        if (TRY(clear_session(core, session))) ++report.sessions;
     TRY(Walk(core, report, progress).run());
     return report;
 }

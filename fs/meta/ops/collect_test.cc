@@ -48,6 +48,28 @@ TEST_F(CollectTest, WhatADeadMountUnlinkedComesBack) {
     EXPECT_EQ(must(meta().collect()).unlinked, 0u);
 }
 
+TEST_F(CollectTest, AFileThatHadSeveralNamesComesBack) {
+    Ino d = must(mkdir("d")).ino, gone = must(create("f", d)).ino, kept = must(create("g", d)).ino;
+    for (Ino ino : {gone, kept}) must(others().link(ino, kRootIno, "l" + std::to_string(raw(ino))));
+    for (Ino ino : {gone, kept})
+        must(others().change(ino, [&](InodeChange& c) -> Status {
+            c.freed = {{.offset = 0, .length = 4096, .blob = BlobId{raw(ino)}}};
+            return {};
+        }));
+    must(others().unlink(d, "f"));
+    must(others().unlink(kRootIno, "l" + std::to_string(raw(gone))));
+    other_->die();
+    mount_->clock.advance_ns(1000 * kNsPerSecond);
+    must(meta().collect());
+    EXPECT_EQ(purge(), (std::set<Ino>{gone, kept}));
+    for (Ino ino : {gone, kept}) {
+        auto h = raw_.ask(std::move(Query(linked_object(ino)).range("", "u")));
+        if (ino == gone) EXPECT_ERRNO(h, ENOENT);
+        else EXPECT_TRUE(must(std::move(h)).ranges.at(0).entries.empty());
+    }
+    EXPECT_EQ(must(meta().get(kept)).links, 2u);
+}
+
 // A removed directory's own record leads to what was unlinked in it.
 TEST_F(CollectTest, RemovedDirectoriesAreFoundWithTheirFiles) {
     Ino d = must(mkdir("d")).ino, f = must(create("f", d)).ino;

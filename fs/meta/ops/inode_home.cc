@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fs/base/log.h"
+#include "fs/base/wire.h"
 
 namespace meshfs::ops {
 namespace {
@@ -28,8 +29,7 @@ public:
                 at_.slot = slot->to;
                 continue;
             }
-            if (slot && slot->kind == SlotRecord::Kind::linked) return linked();
-            // It left this group: the away record knows the last move, the slot the first.
+            // It left this slot: the away record knows where to by now, the slot at first.
             if (!asked_) {
                 AwayRecord away = TRY(ask_away_record());
                 if (away.is_linked) return linked();
@@ -38,6 +38,7 @@ public:
                     continue;
                 }
             }
+            if (slot && slot->kind == SlotRecord::Kind::linked) return linked();
             if (!slot || slot->kind != SlotRecord::Kind::away) return fail(ESTALE);  // purged
             at_ = {slot->to_group, slot->to};
         }
@@ -75,11 +76,11 @@ private:
         return {.kind = Home::Kind::unlinked, .object = object, .key = unlinked_key(ino_)};
     }
 
+    // Dead: its last name has gone since, and the away record says where u<ino> is.
     Result<Home> linked() {
         ObjectName object = linked_object(ino_);
-        GroupView view = TRY(read_group(core_, object, {.keys = {unlinked_key(ino_)}}));
-        if (view.is_dead()) return fail(ESTALE);
-        if (view.key(unlinked_key(ino_)) != nullptr) return unlinked(object);
+        GroupView view = TRY(read_group(core_, object, {}));
+        if (view.is_dead()) return fail(ENOENT);
         return Home{.kind = Home::Kind::linked, .object = object, .key = kInodeKey};
     }
 
@@ -148,7 +149,7 @@ Result<Home> find_home(MetaCore& core, Ino ino) {
         if (home.code() != ENOENT) return home;
         if (round > 1) core.clock.sleep_ns(kNsPerMs << std::min(round, 4));
     }
-    return fail(ESTALE);
+    return fail(EIO, "records of number " + hex(raw(ino)) + " contradict each other");
 }
 
 Result<Inode> inode_at(const Home& home, Ino ino, const GroupView& view) {

@@ -1,7 +1,8 @@
 // Where the inode of a number is now, and reading it there.
 //
-// A number is the place of the file's first name.  i<slot> there leads to the name, to another slot, to another
-// group, to u<ino> or to h.<ino>; when that group is gone, the away record does.
+// A number is the place of the file's first name.  u<ino> is there, or i<slot> leads to the name or to another slot; if
+// it left that place, or the group is gone, the away record leads to another group, with the name or u<ino>, or to
+// h.<ino>.
 #pragma once
 
 #include "fs/meta/group.h"

@@ -157,6 +157,40 @@ TEST_F(JointTest, AFileHasAsManyNamesAsItWasGiven) {
     EXPECT_ERRNO(meta().link(f, kRootIno, "back"), ENOENT);
 }
 
+// Wherever its last name was, however it went, the number leads to the inode while it is open.
+TEST_F(JointTest, AFileThatHadSeveralNamesIsUnlinkedInTheGroupOfItsLast) {
+    Ino d = must(mkdir("d")).ino, e = must(mkdir("e")).ino;
+    const GroupId in_d = place_of(d).group, in_e = place_of(e).group;
+    auto linked_file = [&](const std::string& name) {
+        Ino f = must(create(name, d)).ino;
+        must(meta().link(f, e, name));
+        EXPECT_OK(meta().opened(f));
+        return f;
+    };
+    Ino first_is_last = linked_file("a"), second_is_last = linked_file("b"), replaced = linked_file("c");
+    must(meta().unlink(e, "a")), must(meta().unlink(d, "a"));
+    must(meta().unlink(d, "b")), must(meta().unlink(e, "b"));
+    must(meta().unlink(d, "c")), must(create("other", d)), must(rename(d, "other", e, "c"));
+    TestMount cold(cluster_);
+    for (auto [ino, group] : {std::pair(first_is_last, in_d), std::pair(second_is_last, in_e), std::pair(replaced, in_e)}) {
+        std::string key = unlinked_key(ino);
+        Answer answer = must(raw_.ask(std::move(Query(group_object(group)).keys({key}))));
+        ASSERT_TRUE(answer.keys.contains(key));
+        EXPECT_EQ(must(decode_unlinked(answer.keys[key])).kind, UnlinkedRecord::Kind::linked);
+        auto h = must(raw_.ask(std::move(Query(linked_object(ino)).xattrs())));
+        EXPECT_EQ(must(decode_lease(h.xattrs[kLeaseXattr])).kind, Lease::Kind::dead);
+        uint64_t size = 0;
+        for (Meta* m : {&meta(), cold.meta.get()}) {
+            EXPECT_EQ(must(m->get(ino)).links, 0u);
+            must(m->change(ino, [&](InodeChange& c) -> Status { return c.inode.map.size = ++size, Status(); }));
+            EXPECT_EQ(must(m->get(ino)).map.size, size);
+            EXPECT_ERRNO(m->name_of(ino), ENOENT);
+            EXPECT_ERRNO(m->link(ino, kRootIno, "back"), ENOENT);
+        }
+        meta().released(ino);
+    }
+}
+
 TEST_F(JointTest, ANameOfALinkedFileIsReplaced) {
     Ino d = must(mkdir("d")).ino, f = must(create("f")).ino, g = must(create("g")).ino, h = must(create("h", d)).ino;
     must(meta().link(f, d, "f2"));

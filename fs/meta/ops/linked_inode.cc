@@ -14,18 +14,21 @@ Result<std::pair<GroupView, InodeRecord>> read_linked(JointChange& change, Ino i
 
 }  // namespace
 
-Result<Inode> drop_one_link(JointChange& change, Ino ino, Time now) {
-    auto [view, record] = TRY(read_linked(change, ino));
-    NameEffects& effects = change.at(view);
+// Extents that were freed from it stay in the dead h.<ino>: purge looks there first.
+Result<Inode> drop_linked_name(JointChange& change, const GroupView& group, std::string_view name, const Dentry& dentry,
+                               const std::optional<SlotRecord>& anchor, Time now) {
+    auto [view, record] = TRY(read_linked(change, dentry.ino));
     record.inode.ctime = now;
     if (--record.inode.links > 0) {
-        effects.set.emplace_back(kInodeKey, encode(record));
+        drop_link(change.at(group), name, dentry, anchor, now);
+        change.at(view).set.emplace_back(kInodeKey, encode(record));
         return std::move(record.inode);
     }
-    UnlinkedRecord unlinked{.kind = UnlinkedRecord::Kind::file, .inode = std::move(record.inode), .since = now};
-    effects.removed.push_back(kInodeKey);
-    effects.set.emplace_back(unlinked_key(ino), encode(unlinked));
-    return std::move(unlinked.inode);
+    change.at(view).removed.push_back(kInodeKey);
+    change.kill(view);
+    change.move_away(dentry.ino, Place{group.group(), dentry.slot});
+    drop_last_link(change.at(group), name, dentry, anchor, record.inode, now);
+    return std::move(record.inode);
 }
 
 Result<Inode> add_one_link(JointChange& change, Ino ino, Time now) {

@@ -70,6 +70,13 @@ void drop_link(NameEffects& effects, std::string_view name, const Dentry& dentry
     take_name(effects, name, dentry, anchor, gone_record(SlotRecord::Kind::linked, name, now), now);
 }
 
+void drop_last_link(NameEffects& effects, std::string_view name, const Dentry& dentry,
+                    const std::optional<SlotRecord>& anchor, const Inode& inode, Time now) {
+    take_name(effects, name, dentry, anchor, gone_record(SlotRecord::Kind::unlinked, name, now), now);
+    UnlinkedRecord unlinked{.kind = UnlinkedRecord::Kind::linked, .inode = inode, .since = now};
+    effects.set.emplace_back(unlinked_key(dentry.ino), encode(unlinked));
+}
+
 void drop_directory(NameEffects& effects, std::string_view name, const Dentry& dentry,
                     const std::optional<SlotRecord>& anchor, Time now) {
     take_name(effects, name, dentry, anchor, gone_record(SlotRecord::Kind::unlinked, name, now), now);

@@ -28,10 +28,12 @@ Result<std::optional<SlotRecord>> read_anchor(const GroupView& view, const Dentr
 Inode drop_file(NameEffects& effects, std::string_view name, const Dentry& dentry,
                 const std::optional<SlotRecord>& anchor, Time now);
 
-// A name of an inode in h.<ino> goes, others are left; a name of a directory that is removed, whose groups wait under
-// u<ino> to be purged.
+// A name of an inode in h.<ino> goes, others are left; the last goes, and that inode comes under u<ino> here; a name of a
+// directory that is removed, whose groups wait under u<ino> to be purged.
 void drop_link(NameEffects& effects, std::string_view name, const Dentry& dentry,
                const std::optional<SlotRecord>& anchor, Time now);
+void drop_last_link(NameEffects& effects, std::string_view name, const Dentry& dentry,
+                    const std::optional<SlotRecord>& anchor, const Inode& inode, Time now);
 void drop_directory(NameEffects& effects, std::string_view name, const Dentry& dentry,
                     const std::optional<SlotRecord>& anchor, Time now);
 

@@ -59,20 +59,18 @@ public:
         Renamed renamed;
         UnlinkedQueue::Item purge{target.object, there ? unlinked_key(there->ino) : std::string()};
         Time now = core_.now();
-        NameEffects& effects = change.at(target);
         if (is_linked) {
-            renamed.replaced = Unlinked{TRY(drop_one_link(change, there->ino, now))};
+            auto anchor = TRY(read_anchor(target, *there, wanted));
+            renamed.replaced = Unlinked{TRY(drop_linked_name(change, target, name_, *there, anchor, now))};
             if (when_.kind == PublishCondition::Kind::absent) return fail(EEXIST);
             if (when_.kind == PublishCondition::Kind::generation &&
                 renamed.replaced->inode.content_version != when_.generation)
                 return fail(ECANCELED);
-            drop_link(effects, name_, *there, TRY(read_anchor(target, *there, wanted)), now);
-            purge.object = linked_object(there->ino);
         } else {
             TRY(check_condition(when_, there));
             if (there)
                 renamed.replaced =
-                    Unlinked{drop_file(effects, name_, *there, TRY(read_anchor(target, *there, wanted)), now)};
+                    Unlinked{drop_file(change.at(target), name_, *there, TRY(read_anchor(target, *there, wanted)), now)};
         }
         Dentry dentry = named(std::move(unlinked->inode), TRY(change.new_slot(target)), now);
         renamed.moved = dentry.inode;

@@ -2,7 +2,8 @@
 //
 // A file without a name cannot be opened any more, only stay open.  So once every session has answered that it has it
 // not, or ended or died, nobody ever will: its bytes go, then its record.  Extents and directories are not open: on
-// shared stores they are kept for 2T, for readers that are late.  Each step may be done again.
+// shared stores they are kept for 2T, for readers that are late; so is what had several names, for late steps of its
+// intents.  Each step may be done again.
 #include <algorithm>
 #include <set>
 
@@ -11,6 +12,7 @@
 #include "fs/meta/ops/inode_home.h"
 #include "fs/meta/ops/ops.h"
 #include "fs/meta/patience.h"
+#include "fs/meta/registry.h"
 #include "fs/store/io_batch.h"
 
 namespace meshfs::ops {
@@ -92,6 +94,10 @@ private:
 
     Status sort(const Item& item, Inode inode, UnlinkedRecord::Kind kind) {
         switch (kind) {
+            case UnlinkedRecord::Kind::linked:
+                // Until then a late step that made h.<ino> must find it there, dead.
+                if (waits(item) || !TRY(remove_linked(item, inode.ino))) return {};
+                [[fallthrough]];
             case UnlinkedRecord::Kind::file:
                 if (!core_.open_files.keeps(inode.ino)) files_.emplace_back(item, std::move(inode));
                 return {};
@@ -105,7 +111,7 @@ private:
         return {};
     }
 
-    // Late readers on other mounts have had their time?
+    // Late readers and steps of other mounts have had their time?
     bool waits(const Item& item) {
         if (core_.store.is_exclusive() || now_ - item.since_ns >= 2 * lease_ns_) return false;
         again(item, item.since_ns + 2 * lease_ns_);
@@ -143,6 +149,52 @@ private:
         }
     }
 
+    // The dead h.<ino> goes, after the extents that were freed from it while it lived.  False: not yet, it is looked at
+    // again.
+    Result<bool> remove_linked(const Item& item, Ino ino) {
+        const ObjectName object = linked_object(ino);
+        auto view = read_group_now(core_, object, {.ranges = {{"", "u", kRangeEntriesMax, 1u << 20}}});
+        if (view.code() == ENOENT) return true;
+        if (!view.ok()) return view.error();
+        if (!view->is_dead()) return damaged(item.object, item.key, fail(EIO, "object " + object.name + " is in use"));
+        const auto& left = view->answer.ranges.at(0).entries;
+        bool is_clear = true;
+        for (const auto& [key, value] : left) {
+            auto record = decode_at(decode_unlinked, object, key, value);
+            if (record.ok()) clear({.object = object, .key = key}, std::move(record->inode));
+            else log_error("what is deleted cannot be purged", {{"error", record.error().text()}});
+            is_clear &= record.ok();
+        }
+        if (!left.empty()) {
+            again(item, is_clear ? now_ : now_ + std::clamp(now_ - item.since_ns, lease_ns_, kPauseMaxNs));
+            return false;
+        }
+        if (TRY(is_made_by_an_intent(object))) {
+            again(item, now_ + lease_ns_ / 3);
+            return false;
+        }
+        auto removed = apply_patiently(core_.store, core_.clock,
+                                       std::move(Mutation(object).xattr_is(kLeaseXattr, view->lease_value).remove()));
+        if (!removed.ok() && removed.code() != ENOENT) return removed.error();
+        return true;
+    }
+
+    // The intent that made h.<ino> was done, but may still be in the object of its session: were that one dead, who
+    // finishes its intents would make h.<ino> anew after this.  Looked for once a run: no new intent makes what is dead.
+    Result<bool> is_made_by_an_intent(const ObjectName& object) {
+        if (!made_) {
+            tend_intents(core_);
+            std::set<std::string> made;
+            for (const auto& [session, record] : TRY(read_registry(core_.store, core_.clock))) {
+                bool is_own = session == core_.session_id();
+                if (!is_own && TRY(core_.look_at(session)) != SessionState::alive) TRY(finish_intents(core_, session));
+                made.merge(TRY(made_by_intents(core_, session)));
+            }
+            made_ = std::move(made);
+        }
+        return made_->contains(object.name);
+    }
+
     // All its groups, the header last: it has the map.  Files that were unlinked in them go first.
     Status remove_directory(const Item& item, Ino directory) {
         std::vector<ObjectName> groups;
@@ -175,6 +227,7 @@ private:
     MetaCore& core_;
     const int64_t now_, lease_ns_;
     std::vector<std::pair<Item, Inode>> files_;
+    std::optional<std::set<std::string>> made_;  // by intents that are there
     Status first_error_;
 };
 
@@ -192,17 +245,10 @@ Status forget_removed(MetaCore& core) {
     for (const auto& removed : by_object) {
         const ObjectName& object = removed.first;  // no bindings: clang 14 lets no lambda have them
         const std::vector<std::string>& keys = removed.second;
-        std::string lease;
         auto status = change_group(core, {.object = object, .may_be_dead = true}, {}, [&](GroupChange& change) -> Status {
-            lease = change.view().lease_value;
             for (const auto& key : keys) change.remove(key);
             return {};
         });
-        if (status.ok() && object.name.starts_with("h.")) {  // nothing else was in it
-            Mutation m(object);
-            m.xattr_is(kLeaseXattr, lease).key_is(kInodeKey, std::nullopt).remove();
-            (void)core.store.apply(std::move(m));
-        }
         if (status.ok() || status.code() == ESTALE) continue;
         for (const auto& key : keys) core.purges.put_removed({object, key});
         if (first_error.ok()) first_error = status;

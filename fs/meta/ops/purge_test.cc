@@ -134,6 +134,57 @@ TEST_F(PurgeTest, AnUnnamedFileIsOpenUntilItIsReleased) {
     EXPECT_EQ(must(others().lookup(kRootIno, "n")).ino, named);
 }
 
+// What was freed from it goes first, then h.<ino>, then its own bytes.
+TEST_F(PurgeTest, AFileThatHadSeveralNamesGoesWithAllThatWasFreedFromIt) {
+    Ino a = must(create("a")).ino;
+    must(meta().link(a, kRootIno, "b"));
+    for (uint64_t blob = 70; blob < 73; ++blob)
+        must(meta().change(a, [&](InodeChange& c) -> Status {
+            c.freed = {{.offset = 0, .length = 4096, .blob = BlobId{blob}}};
+            return {};
+        }));
+    must(meta().change(a, [](InodeChange& c) -> Status {
+        c.inode.map.extents = {{.offset = 0, .length = 4096, .blob = BlobId{77}}};
+        return {};
+    }));
+    must(meta().unlink(kRootIno, "a"));
+    must(meta().unlink(kRootIno, "b"));
+    EXPECT_EQ(purge(meta()), Inos{});
+    mount_->clock.advance_ns(2 * kLeaseNs);
+    std::vector<uint64_t> blobs;
+    for (auto items = must(meta().purgeable(2)); !items.empty(); items = must(meta().purgeable(2)))
+        for (const auto& item : items) {
+            blobs.push_back(raw(item.inode.map.extents.at(0).blob));
+            EXPECT_OK(meta().purged(item));
+        }
+    ASSERT_FALSE(blobs.empty());  // some come twice: who freed them knows them, too
+    EXPECT_EQ(std::count(blobs.begin(), blobs.end(), 77u), 1);
+    EXPECT_EQ(blobs.back(), 77u);
+    EXPECT_EQ(std::set<uint64_t>(blobs.begin(), blobs.end()), (std::set<uint64_t>{70, 71, 72, 77}));
+    EXPECT_EQ(records(), 0u);
+    EXPECT_ERRNO(raw_.ask(std::move(Query(linked_object(a)).exists())), ENOENT);
+    EXPECT_ERRNO(meta().get(a), ESTALE);
+}
+
+// The intent that made it is still in the object of who died right after it, and is done again by who visits.
+TEST_F(PurgeTest, WhatADeadMountsIntentMadeIsNotMadeAnewAfterItIsPurged) {
+    Ino a = must(create("a")).ino;
+    must(others().link(a, kRootIno, "b"));
+    SessionId dead = others().session();
+    other_->die();
+    must(meta().unlink(kRootIno, "a"));
+    must(meta().unlink(kRootIno, "b"));
+    EXPECT_EQ(purge(meta()), Inos{});
+    for (int i = 0; i < 6; ++i) {
+        mount_->clock.advance_ns(kLeaseNs);
+        purge(meta());
+    }
+    EXPECT_ERRNO(raw_.ask(std::move(Query(linked_object(a)).exists())), ENOENT);
+    EXPECT_OK(finish_intents(core(), dead));
+    EXPECT_ERRNO(raw_.ask(std::move(Query(linked_object(a)).exists())), ENOENT);
+    EXPECT_EQ(records(), 0u);
+}
+
 TEST_F(PurgeTest, FreedExtentsAreKeptForLateReaders) {
     Ino a = must(create("a")).ino;
     Extent extent{.offset = 0, .length = 4096, .blob = BlobId{77}};

@@ -144,9 +144,8 @@ private:
                 return {};
             }
             case Dentry::Kind::linked: {
-                replaced_ = Unlinked{TRY(drop_one_link(*change_, there.ino, now_))};
-                drop_link(effects, to_.name, there, to_.anchor, now_);
-                purge_ = {linked_object(there.ino), unlinked_key(there.ino)};
+                replaced_ = Unlinked{TRY(drop_linked_name(*change_, to_.group, to_.name, there, to_.anchor, now_))};
+                purge_ = {to_.group.object, unlinked_key(there.ino)};
                 return {};
             }
             case Dentry::Kind::directory: {

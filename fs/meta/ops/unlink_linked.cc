@@ -1,5 +1,5 @@
 // unlink of a name whose inode is in h.<ino>: the name goes and the count falls, in one intent over both objects.  With
-// the last name the inode lies under u<ino> in h.<ino>, until nobody has it open and its bytes are removed.
+// the last name h.<ino> dies, and the inode lies under u<ino> in the group of that name, as after any unlink.
 #include "fs/meta/ops/linked_inode.h"
 #include "fs/meta/ops/names.h"
 #include "fs/meta/ops/ops.h"
@@ -20,10 +20,10 @@ Result<Unlinked> unlink_once(MetaCore& core, Ino directory, std::string_view nam
     group = TRY(change.read(group.object, wanted));
     if (TRY(group.record(decode_dentry, key)) != dentry) return fail(ERESTART);
     Time now = core.now();
-    Unlinked unlinked{TRY(drop_one_link(change, dentry->ino, now))};
-    drop_link(change.at(group), name, *dentry, TRY(read_anchor(group, *dentry, wanted)), now);
+    auto anchor = TRY(read_anchor(group, *dentry, wanted));
+    Unlinked unlinked{TRY(drop_linked_name(change, group, name, *dentry, anchor, now))};
     TRY(change.commit());
-    if (unlinked.inode.links == 0) core.unlinked.push({home, unlinked_key(dentry->ino)});
+    if (unlinked.inode.links == 0) core.unlinked.push({group.object, unlinked_key(dentry->ino)});
     return unlinked;
 }
 

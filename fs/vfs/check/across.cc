@@ -156,6 +156,8 @@ Status check_across(Scene& scene, Report& report, Walk& walk, const CheckOptions
             if (!seen.mapped.add(raw(use.blob))) seen.mapped_twice.insert(use.blob);
             if (options.deep) seen.blobs.push_back(use);
         }
+        if (options.deep)
+            for (const BlobUse& use : TRY(freed_of_linked(scene, ino))) seen.blobs.push_back(use);
     }
     if (miscounted.empty() && seen.mapped_twice.empty()) return {};
     Walk::Recount recount = TRY(walk.recount(seen.mapped_twice, miscounted));

@@ -323,8 +323,9 @@ TEST_F(CheckTest, ASessionThatCannotBeReadIsDeclaredDead) {
     must(raw_.apply(std::move(
         Mutation(session_object(session)).create().set_xattr(kStateXattr, "junk").set_xattr(kBeatXattr, "junk"))));
     set(session_object(session), "x" + key_u64(1) + key_u32(0), "junk");
-    EXPECT_EQ(check().size(), 4u);
-    EXPECT_EQ(check({.repair = true}).size(), 4u);
+    set(session_object(session), reach_key(BlobId{1}, BlobId{64}), "junk");
+    EXPECT_EQ(check().size(), 5u);
+    EXPECT_EQ(check({.repair = true}).size(), 5u);
     auto xattrs = must(raw_.ask(std::move(Query(session_object(session)).xattrs()))).xattrs;
     EXPECT_EQ(must(decode_state(xattrs[kStateXattr])).state, SessionState::dead);
     expect_clean();
@@ -345,6 +346,22 @@ TEST_F(CheckTest, AFileWithSeveralNamesCountsThem) {
     auto found = check();
     ASSERT_EQ(found.size(), 1u) << join_lines(found);
     EXPECT_NE(found[0].find("is missing, and names lead to it"), std::string::npos) << found[0];
+}
+
+// Its bytes, and those freed from it, belong to somebody until they are purged.
+TEST_F(CheckTest, AFileThatLosesItsLastOfSeveralNamesIsClean) {
+    must(m().vfs->link(m().root, m().ino("/d/big"), kRootIno, "second"));
+    auto opened = must(m().open("/second"));
+    SetAttributes cut;
+    cut.size = 0, cut.handle = opened.handle;
+    EXPECT_OK(m().vfs->setattr(m().root, opened.attributes.inode.ino, cut));
+    EXPECT_OK(m().write(opened.handle, 0, std::string(5 << 20, 'z')));
+    expect_clean();
+    must(m().unlink("/d/big"));
+    must(m().unlink("/second"));
+    expect_clean();
+    EXPECT_OK(m().close(opened.handle));
+    expect_clean();
 }
 
 TEST_F(CheckTest, ANumberIsFoundAfterItMovedAway) {

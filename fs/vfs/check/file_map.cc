@@ -70,6 +70,25 @@ std::vector<BlobUse> blobs_of(const Inode& inode) {
     return uses;
 }
 
+Result<std::vector<BlobUse>> freed_of_linked(Scene& scene, Ino ino) {
+    std::vector<BlobUse> uses;
+    for (std::string after;;) {
+        auto answer = scene.store.ask(std::move(Query(linked_object(ino)).range(after, "u")));
+        if (answer.code() == ENOENT) return uses;
+        if (!answer.ok()) return answer.error();
+        for (const auto& [key, value] : answer->ranges.at(0).entries) {
+            after = key;
+            auto record = decode_unlinked(value);
+            if (!record.ok()) continue;
+            for (BlobUse use : blobs_of(record->inode)) {
+                use.is_freed = true;
+                uses.push_back(use);
+            }
+        }
+        if (!answer->ranges.at(0).more) return uses;
+    }
+}
+
 bool do_overlap(const std::vector<Extent>& freed, const std::vector<Extent>& mapped) {
     for (const Extent& f : freed)
         for (const Extent& m : mapped)

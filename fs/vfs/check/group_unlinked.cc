@@ -76,6 +76,8 @@ Status GroupPass::take_unlinked(const std::string& key, const std::string& value
         use.is_freed = is_freed;
         blobs.push_back(use);
     }
+    if (record->kind == UnlinkedRecord::Kind::linked)
+        for (const BlobUse& use : TRY(freed_of_linked(scene_, *number))) blobs.push_back(use);
     return is_freed ? judge_freed(key, value, *record) : judge_unlinked(key, value, *record);
 }
 

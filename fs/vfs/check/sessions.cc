@@ -64,7 +64,34 @@ private:
                        "it is written anew", may_mend);
         // Of the living they come and go.
         bool is_final = !options_.live || (state.ok() && state->state != SessionState::alive);
-        return is_final ? check_intents(object) : Status();
+        if (!is_final) return {};
+        TRY(check_intents(object));
+        return check_reaches(object);
+    }
+
+    // gc ends at one that cannot be read.
+    Status check_reaches(const ObjectName& object) {
+        for (std::string after;;) {
+            auto answer = scene_.store.ask(std::move(Query(object).range(after, "b")));
+            if (answer.code() == ENOENT) return {};
+            if (!answer.ok()) return answer.error();
+            for (const auto& [key, value] : answer->ranges.at(0).entries) {
+                after = key;
+                auto blobs = blobs_of_reach_key(key);
+                auto record = blobs.ok() ? decode_reach(value) : Result<ReachRecord>(blobs.error());
+                if (record.ok()) continue;
+                Finding finding{.object = object.name,
+                                .key = printable(key),
+                                .what = "where a mount that is no more had data cannot be read: " + record.error().detail(),
+                                .repair = "it is taken away; if no file shows that data it is never removed"};
+                settle({std::move(finding), [this, object, key, value] {
+                            Mutation m(object);
+                            m.key_is(key, value).remove_keys({key}).set_keys({{kTakenAway + key, value}});
+                            return scene_.store.apply(std::move(m));
+                        }});
+            }
+            if (!answer->ranges.at(0).more) return {};
+        }
     }
 
     // One that cannot be read keeps everything held that the dead session held.
