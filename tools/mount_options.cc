@@ -66,13 +66,20 @@ Apply plain(Set set) {
     };
 }
 
+// The daemon leaves the directory its caller was in: what is named from there is named in full.
+std::string full_path(const std::string& path) {
+    std::error_code failed;
+    auto full = std::filesystem::absolute(path, failed);
+    return failed ? path : full.string();
+}
+
 int seconds_of(int64_t ns) { return static_cast<int>(std::clamp<int64_t>(ns / kNsPerSecond, 1, INT_MAX)); }
 
 void add_store_rules(std::map<std::string, Rule>& r) {
-    r["conf"] = {Value::needed, plain([](auto& o, auto& v) { o.store.conf = v; })};
+    r["conf"] = {Value::needed, plain([](auto& o, auto& v) { o.store.conf = full_path(v); })};
     r["id"] = {Value::needed, plain([](auto& o, auto& v) { o.store.id = v; })};
-    r["keyring"] = {Value::needed, plain([](auto& o, auto& v) { o.store.keyring = v; })};
-    r["config"] = {Value::needed, plain([](auto& o, auto& v) { o.config_path = v; })};
+    r["keyring"] = {Value::needed, plain([](auto& o, auto& v) { o.store.keyring = full_path(v); })};
+    r["config"] = {Value::needed, plain([](auto& o, auto& v) { o.config_path = full_path(v); })};
     r["mount_timeout"] = {Value::needed, [](MountOptions& o, const std::string& v) {
         return set_duration(v, [&](int64_t ns) { o.store.mount_timeout_seconds = seconds_of(ns); });
     }};
@@ -136,7 +143,9 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
     r["nolock"] = {Value::none, plain([](auto& o, auto&) { o.vfs.local_locks = true; })};
     r["fg"] = {Value::none, plain([](auto& o, auto&) { o.foreground = true; })};
     r["debug"] = {Value::none, plain([](auto& o, auto&) { o.fuse.debug = o.foreground = true; })};
-    r["log"] = {Value::needed, plain([](auto& o, auto& v) { o.log_target = v; })};
+    r["log"] = {Value::needed, plain([](auto& o, auto& v) {
+        o.log_target = v == "syslog" || v == "stderr" ? v : full_path(v);
+    })};
     r["metrics"] = {Value::needed, [](MountOptions& o, const std::string& v) -> Status {
         size_t colon = v.rfind(':');
         bool is_port = colon != v.npos && colon + 1 < v.size() && v.find_first_not_of("0123456789", colon + 1) == v.npos;
