@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "fs/base/config.h"
+#include "fs/vfs/leavings.h"
 #include "fs/vfs/purger.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
@@ -35,11 +36,13 @@ Result<json> collect(Store& store, Meta& meta, const TellProgress& tell, std::at
             Data data(store, Clock::system(), {}, {});  // to remove with, not to write
             auto found = TRY(meta.collect([&groups](uint64_t done) { groups = done; }));
             uint64_t purged = TRY(Purger::purge_all(meta, data, &stopping));
+            Leavings leavings = TRY(remove_leavings(store, meta, data, stopping));
             uint64_t after = TRY(store.capacity(Pool{1})).available;
             if (stopping) return fail(EINTR);
             return json{{"groups", found.groups},     {"unlinked", found.unlinked},
-                        {"nameless", found.nameless}, {"sessions", found.sessions},
-                        {"purged", purged},           {"bytes_freed", after > before ? after - before : 0}};
+                        {"nameless", found.nameless}, {"sessions", found.sessions + leavings.sessions},
+                        {"purged", purged},           {"objects_left_over", leavings.objects},
+                        {"bytes_freed", after > before ? after - before : 0}};
         });
 }
 
@@ -80,9 +83,9 @@ int run(const GcArguments& arguments) {
     if (arguments.quiet) return 0;
     std::printf(
         "%ld groups looked at: %ld removed files and directories found, %ld unfinished directories, "
-        "%ld sessions that were no more\n%ld removed for good, %s freed\n",
+        "%ld sessions that were no more\n%ld removed for good, %ld objects of data that no file had, %s freed\n",
         (*told)["groups"].get<long>(), (*told)["unlinked"].get<long>(), (*told)["nameless"].get<long>(),
-        (*told)["sessions"].get<long>(), (*told)["purged"].get<long>(),
+        (*told)["sessions"].get<long>(), (*told)["purged"].get<long>(), (*told)["objects_left_over"].get<long>(),
         human_bytes((*told)["bytes_freed"].get<uint64_t>()).c_str());
     return 0;
 }

@@ -96,7 +96,6 @@ public:
 };
 
 inline constexpr uint64_t kFlushBytes = 16u << 20;   // dirty beside whole pieces: the file is flushed at once
-inline constexpr uint64_t kReachAhead = 256;         // objects recorded before they exist
 inline constexpr uint64_t kVisitMax = 1u << 20;      // objects asked one by one; beyond, the pool is listed
 
 }  // namespace meshfs

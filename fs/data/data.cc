@@ -103,6 +103,20 @@ std::unique_ptr<FileData> Data::open(Ino ino, const FileMap& map) {
 Data::Usage Data::usage() const { return {core_->budget.dirty(), core_->budget.max(), 0, core_->slots.in_flight()}; }
 void Data::set_dirty_bytes_max(uint64_t bytes) { core_->budget.set_max(bytes); }
 
+Result<std::vector<uint64_t>> Data::find(const Layout& layout, BlobId blob, uint64_t first, uint64_t last) {
+    TRY(check_layout(layout));
+    std::vector<uint64_t> asked, found;
+    uint64_t end = std::min(last, UINT64_MAX - 1) + 1;
+    TRY(core_->visit_objects(layout, blob, first, end, [&](uint64_t index) { asked.push_back(index); }));
+    for (uint64_t index : asked) {
+        auto answer = core_->store.ask(Query(blob_object(layout, blob, index)).exists());
+        if (answer.ok()) found.push_back(index);
+        else if (answer.code() != ENOENT) return answer.error();
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
 // The object that a tail begins inside belongs to what it was cut from and goes with that.  Doing it twice does no harm.
 Status Data::remove(Ino ino, const FileMap& map) {
     TRY(check_layout(map.layout));

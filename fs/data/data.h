@@ -26,9 +26,12 @@ struct DataSettings {
 
 // What data needs of names; given by fs/vfs.
 struct DataHooks {
-    std::function<BlobId()> next_blob;
-    // Objects 0 .. last_object of the blob may exist from now on.  Blocks.
-    std::function<Status(BlobId blob, Ino home, uint64_t last_object)> record_reach;
+    std::function<BlobId(Ino home)> next_blob;  // never blocks
+    // Objects first .. last of the blob may exist from now on; answers the last that may, by then.  Blocks.
+    std::function<Result<uint64_t>(BlobId blob, Ino home, uint64_t first_object, uint64_t last_object)> record_reach;
+    // All of it that was stored is published, and no more comes.  Never blocks.
+    std::function<void(BlobId)> forget_reach;
+    SessionId session{};  // in the upper half of the ids that next_blob gives
     // Bytes of this file have waited flush_after_ns, or room is needed: flush and publish it soon.  Must not block.
     std::function<void(Ino)> flush_wanted;
     // Call FileData::send of this file soon, until it answers false.  Must not block.
@@ -79,6 +82,7 @@ public:
     // An error keeps the bytes dirty, and is told again to the next flush until they are stored.
     virtual Result<Publication> flush() = 0;
     virtual void published(const Publication& what) = 0;  // metadata has it
+    virtual void lost(const Publication& what) = 0;       // it never will: nobody will look for it there
     // Metadata of another mount's making: the new base below own unpublished writes.  What is already stored where
     // the new map has it, or has nothing, stays; the rest is read back, and dirty again.  An error changes nothing.
     virtual Status rebase(const FileMap& map) = 0;
@@ -86,6 +90,8 @@ public:
     virtual void set_alone(bool alone) = 0;
     // Drops own unpublished writes (the file is gone, or was lost).
     virtual void discard() = 0;
+    // Nobody has it open any more, and no other object of this inode is there yet: what is on record of its blobs may go.
+    virtual void closed() = 0;
 };
 
 class Data {
@@ -97,6 +103,9 @@ public:
     std::unique_ptr<FileData> open(Ino ino, const FileMap& map);
     // Removes the objects of own extents nobody maps; a missing one is fine.  Blocks, bounded in flight.
     Status remove(Ino ino, const FileMap& map);
+
+    // Which of the objects first .. last of a blob are there.  Blocks.
+    Result<std::vector<uint64_t>> find(const Layout& layout, BlobId blob, uint64_t first, uint64_t last);
 
     void set_dirty_bytes_max(uint64_t bytes);
 

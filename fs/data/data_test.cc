@@ -34,11 +34,13 @@ protected:
     FileBytes() { published_.layout.object_bytes = 64 << 10; }
     DataHooks hooks() {
         DataHooks h;
-        h.next_blob = [this] { return BlobId{++blobs_}; };
-        h.record_reach = [this](BlobId blob, Ino, uint64_t last) {
-            reach_[blob] = last;
-            return Status();
+        h.next_blob = [this](Ino) { return BlobId{++blobs_}; };
+        h.record_reach = [this](BlobId blob, Ino, uint64_t, uint64_t last) {
+            reach_[blob] = last + kAhead;
+            ++recorded_;
+            return Result<uint64_t>(reach_[blob]);
         };
+        h.forget_reach = [this](BlobId blob) { forgotten_.push_back(blob); };
         return h;
     }
     void open() { file_ = data_.open(Ino{77}, published_); }
@@ -64,12 +66,75 @@ protected:
 
     MemoryStore store_{std::make_shared<MemoryCluster>()};  // other mounts may be there
     uint64_t blobs_ = 0;
+    static constexpr uint64_t kAhead = 5;  // objects
     std::map<BlobId, uint64_t> reach_;
+    int recorded_ = 0;
+    std::vector<BlobId> forgotten_;
     FileMap published_;
     std::vector<Extent> freed_;
     Data data_{store_, Clock::system(), {}, hooks()};
     std::unique_ptr<FileData> file_;
 };
+
+// On record before it is stored is each object that no map had before, and only those.
+TEST_F(FileBytes, AreOnRecordUntilTheyArePublished) {
+    constexpr uint64_t kObject = 64 << 10;
+    open();
+    write(0, std::string(kObject, 'a'));
+    publish();
+    EXPECT_EQ(recorded_, 1);
+    BlobId blob = published_.extents.at(0).blob;
+    EXPECT_EQ(reach_.at(blob), 0 + kAhead);
+    write(kObject, std::string(5 * kObject, 'a'));  // as far as is on record
+    publish();
+    write(100, "in place");
+    publish();
+    EXPECT_EQ(recorded_, 1);
+    write(6 * kObject, "beyond");
+    publish();
+    EXPECT_EQ(recorded_, 2);
+    EXPECT_EQ(reach_.at(blob), 6 + kAhead);
+    file_->closed();
+    EXPECT_EQ(forgotten_, std::vector{blob});
+    // Opened anew: the rest of an object that is mapped needs none.
+    open();
+    write(6 * kObject + 6, "on");
+    publish();
+    EXPECT_EQ(recorded_, 2);
+    write(6 * kObject + 8, std::string(kObject, 'b'));
+    publish();
+    EXPECT_EQ(recorded_, 3);
+    file_->closed();
+    EXPECT_EQ(forgotten_, (std::vector{blob, blob}));
+}
+
+TEST_F(FileBytes, ThatWereNeverPublishedStayOnRecord) {
+    open();
+    write(0, std::string(10'000, 'a'));
+    ASSERT_TRUE(file_->flush().ok());
+    file_->closed();
+    EXPECT_EQ(forgotten_, std::vector<BlobId>());
+}
+
+// What that one left beyond the end can then be removed without asking whoever writes.
+TEST_F(FileBytes, OfAnotherSessionAreNotGoneOnWithAlone) {
+    BlobId others{uint64_t{9} << 32 | 1};
+    published_.extents = {{.offset = 0, .length = 10'000, .blob_offset = 0, .blob = others}};
+    published_.size = 10'000;
+    open();
+    write(5'000, "in place");
+    write(10'000, "at the end");
+    publish();
+    ASSERT_EQ(published_.extents.size(), 2u);
+    EXPECT_NE(published_.extents[1].blob, others);
+    open();
+    file_->set_alone(false);
+    published_.extents.pop_back();
+    file_->rebase(published_);
+    write(10'000, "at the end");
+    publish();
+    EXPECT_EQ(published_.extents.size(), 1u);
+}
 
 TEST_F(FileBytes, AreThereWhenTheWriteIsAnswered) {
     open();
@@ -183,7 +248,7 @@ TEST_F(FileBytes, OfTwoMountsThatFillOneFileAreOneExtentAndStoredOnce) {
     MeteredStore store(std::make_unique<MemoryStore>(std::make_shared<MemoryCluster>()));
     Data data(store, Clock::system(), {}, hooks());
     published_.size = 1;
-    published_.extents = {{.offset = 0, .length = 1, .blob_offset = 0, .blob = hooks().next_blob()}};
+    published_.extents = {{.offset = 0, .length = 1, .blob_offset = 0, .blob = hooks().next_blob({})}};
     std::unique_ptr<FileData> mounts[2];
     for (auto& mount : mounts) {
         mount = data.open(Ino{77}, published_);
@@ -289,8 +354,8 @@ TEST_P(RandomOperations, AgreeWithAPlainString) {
     MemoryStore store;
     uint64_t blobs = 0;
     DataHooks hooks;
-    hooks.next_blob = [&] { return BlobId{++blobs}; };
-    hooks.record_reach = [](BlobId, Ino, uint64_t) { return Status(); };
+    hooks.next_blob = [&](Ino) { return BlobId{++blobs}; };
+    hooks.record_reach = [](BlobId, Ino, uint64_t, uint64_t last) { return Result<uint64_t>(last); };
     DataSettings settings;
     settings.dirty_bytes_max = 1 << 20;
     Data data(store, Clock::system(), settings, hooks);
@@ -385,8 +450,8 @@ TEST_P(Faults, BytesSurviveErrorsAndAreStoredAtLast) {
     auto below = [&](uint64_t n) { return std::uniform_int_distribution<uint64_t>(0, n - 1)(random); };
     uint64_t blobs = 0;
     DataHooks hooks;
-    hooks.next_blob = [&] { return BlobId{++blobs}; };
-    hooks.record_reach = [](BlobId, Ino, uint64_t) { return Status(); };
+    hooks.next_blob = [&](Ino) { return BlobId{++blobs}; };
+    hooks.record_reach = [](BlobId, Ino, uint64_t, uint64_t last) { return Result<uint64_t>(last); };
     Data data(store, Clock::system(), {}, hooks);
     FileMap published;
     published.layout.object_bytes = 64 << 10;
@@ -442,8 +507,8 @@ INSTANTIATE_TEST_SUITE_P(Seeds, Faults, testing::Range(1u, 61u));
 TEST(Backpressure, WritersAreAnsweredAsBytesAreStored) {
     MemoryStore store;
     DataHooks hooks;
-    hooks.next_blob = [] { return BlobId{1}; };
-    hooks.record_reach = [](BlobId, Ino, uint64_t) { return Status(); };
+    hooks.next_blob = [](Ino) { return BlobId{1}; };
+    hooks.record_reach = [](BlobId, Ino, uint64_t, uint64_t last) { return Result<uint64_t>(last); };
     int asked = 0;
     hooks.flush_wanted = [&](Ino) { ++asked; };
     DataSettings settings;

@@ -123,16 +123,39 @@ void FileDataNow::published(const Publication& what) {
     mtime_ = {};
 }
 
+void FileDataNow::lost(const Publication& what) {
+    {
+        MutexLock lock(mutex_);
+        note_left_over();
+    }
+    published(what);
+}
+
 void FileDataNow::set_alone(bool alone) {
     MutexLock lock(mutex_);
     is_alone_ = alone;
     fresh_ = {};
 }
 
+void FileDataNow::closed() {
+    Exclusive alone(*this, Exclusive::Sends::have_ended);
+    MutexLock lock(mutex_);
+    if (unpublished_) note_left_over();
+    for (const auto& [blob, objects] : reached_)
+        if (core_->hooks.forget_reach && !left_over_.contains(blob)) core_->hooks.forget_reach(blob);
+    reached_.clear();
+}
+
+// What was stored there may never be mapped: its record stays until this session is over, and gc looks.
+void FileDataNow::note_left_over() {
+    for (const auto& [blob, objects] : reached_) left_over_.insert(blob);
+}
+
 void FileDataNow::discard() {
     Exclusive alone(*this, Exclusive::Sends::have_ended);
     Answers others;
     MutexLock lock(mutex_);
+    if (unpublished_) note_left_over();
     others.add(drop_dirty({0, UINT64_MAX}));
     failed_.clear();
     unpublished_ranges_.clear();

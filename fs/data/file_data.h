@@ -7,6 +7,7 @@
 #pragma once
 
 #include <list>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -37,9 +38,11 @@ public:
     Result<uint64_t> seek(uint64_t offset, bool hole) override;
     Result<Publication> flush() override;
     void published(const Publication& what) override;
+    void lost(const Publication& what) override;
     Status rebase(const FileMap& map) override;
     void set_alone(bool alone) override;
     void discard() override;
+    void closed() override;
 
 private:
     struct Reading;
@@ -83,7 +86,7 @@ private:
     void ended(const std::vector<SendingAt>& together, const Status& how);
     [[nodiscard]] Answers stored(const Sending& sending) REQUIRES(mutex_);
     [[nodiscard]] Answers failed(const Sending& sending, const Error& error) REQUIRES(mutex_);
-    Status reach(BlobId blob, uint64_t last_object);
+    Status reach(BlobId blob, uint64_t object);
 
     // Flushing (flush.cc).
     [[nodiscard]] Answers put_inline() REQUIRES(mutex_);  // all that is dirty
@@ -95,6 +98,7 @@ private:
     Status clear_again();              // what was cleared in a map that another mount has replaced; under Exclusive
     void grow(uint64_t size) REQUIRES(mutex_);
     static Extents cut(FileMap& map, uint64_t size);  // answers what lay beyond
+    void note_left_over() REQUIRES(mutex_);
     void ask_for_flush();
 
     // After another mount has published (rebase.cc).
@@ -137,7 +141,9 @@ private:
     bool flush_asked_ GUARDED_BY(mutex_) = false;
     BlobId fresh_ GUARDED_BY(mutex_){};            // a blob only this object has written to
     bool is_alone_ GUARDED_BY(mutex_) = true;      // no other mount writes to this file
-    std::map<BlobId, uint64_t> reached_ GUARDED_BY(mutex_);  // last object recorded
+    // Blobs that next_blob gave this object, or that are on record for it: first and last object.
+    std::map<BlobId, std::pair<uint64_t, uint64_t>> reached_ GUARDED_BY(mutex_);
+    std::set<BlobId> left_over_ GUARDED_BY(mutex_);  // of these, such as may have objects that nobody maps
 };
 
 }  // namespace meshfs

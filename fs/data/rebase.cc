@@ -15,6 +15,7 @@ Status FileDataNow::rebase(const FileMap& map) {
         MutexLock lock(mutex_);
         mine = map_;
         if (unpublished_) {
+            note_left_over();
             if (truncated_to_) {
                 freed = cut(theirs, *truncated_to_);
                 theirs.size = *truncated_to_;

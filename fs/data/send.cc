@@ -94,20 +94,25 @@ uint64_t FileDataNow::end_of_last(BlobId blob) const {
 //
 // Where it goes: over what is mapped in place; on at the end of the last extent if it follows that.  Else, if no
 // other mount writes, to a blob that only this object has written to, whose gaps are holes for certain; if others do,
-// to the blob they all go on with, so that their bytes become one extent again once the gaps are full.
+// to the blob they all go on with, so that their bytes become one extent again once the gaps are full.  A blob of
+// another session is not gone on with alone: what that one left beyond the end can then be removed without asking.
 std::vector<FileDataNow::SendingAt> FileDataNow::take(ByteRange range) {
     leave_inline();
     std::vector<SendingAt> taken;
     auto parts = dirty_.take(range);
     const BlobId last = open_end(map_.extents);
+    const bool is_own = SessionId{static_cast<uint32_t>(raw(last) >> 32)} == core_->hooks.session;
     for (size_t i = 0; i < parts.size();) {
         ByteRange run{parts[i].offset, parts[i].bytes.size()};
         while (++i < parts.size() && parts[i].offset == run.end()) run.length += parts[i].bytes.size();
         for (const Mapped& part : map_range(map_.extents, run)) {
             Sending sending{.number = ++last_sending_, .range = part.range};
             sending.is_mapped = part.extent.has_value();
-            bool goes_on = last != BlobId{} && (!is_alone_ || part.range.offset == end_of_last(last));
-            if (!sending.is_mapped && !goes_on && fresh_ == BlobId{}) fresh_ = core_->hooks.next_blob();
+            bool goes_on = last != BlobId{} && (!is_alone_ || (is_own && part.range.offset == end_of_last(last)));
+            if (!sending.is_mapped && !goes_on && fresh_ == BlobId{}) {
+                fresh_ = core_->hooks.next_blob(ino_);
+                reached_.emplace(fresh_, std::pair(UINT64_MAX, 0));
+            }
             sending.blob = sending.is_mapped ? part.extent->blob : goes_on ? last : fresh_;
             taken.push_back(sendings_.insert(sendings_.end(), sending));
             core_->budget.begin_moving(part.range.length);
@@ -118,16 +123,23 @@ std::vector<FileDataNow::SendingAt> FileDataNow::take(ByteRange range) {
     return taken;
 }
 
-Status FileDataNow::reach(BlobId blob, uint64_t last_object) {
+// Objects that are mapped need no record, nor do bytes that go on in one: they are found by the map.
+Status FileDataNow::reach(BlobId blob, uint64_t object) {
+    uint64_t first = object;
     {
         MutexLock lock(mutex_);
+        for (const Extent& e : map_.extents) {
+            uint64_t bytes = map_.layout.object_bytes;
+            if (e.blob == blob && e.offset / bytes <= object && object <= (e.end() - 1) / bytes) return {};
+        }
         auto known = reached_.find(blob);
-        if (known != reached_.end() && known->second >= last_object) return {};
+        if (known != reached_.end() && known->second.first <= object && object <= known->second.second) return {};
+        if (known != reached_.end()) first = std::min(object, known->second.first);
     }
-    uint64_t last = last_object + kReachAhead;
-    TRY(core_->hooks.record_reach(blob, ino_, last));
+    uint64_t last = TRY(core_->hooks.record_reach(blob, ino_, first, object));
     MutexLock lock(mutex_);
-    reached_[blob] = std::max(reached_[blob], last);
+    auto [known, is_new] = reached_.try_emplace(blob, first, last);
+    if (!is_new) known->second = {std::min(first, known->second.first), std::max(last, known->second.second)};
     return {};
 }
 
@@ -215,6 +227,7 @@ Answers FileDataNow::failed(const Sending& sending, const Error& error) {
     uint64_t before = dirty_.bytes() + sending.range.length;
     dirty_.put_below(older);
     failed_.emplace_back(sending.number, error);
+    if (!sending.is_mapped) left_over_.insert(sending.blob);
     // It may have reached the store all the same, so the gaps of that blob are no longer holes for certain: were these
     // bytes truncated now and the gap joined later, they would come back.
     fresh_ = {};

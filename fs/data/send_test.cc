@@ -18,8 +18,8 @@ protected:
     Sending() { published_.layout.object_bytes = kObject; }
     DataHooks hooks() {
         DataHooks h;
-        h.next_blob = [this] { return BlobId{++blobs_}; };
-        h.record_reach = [](BlobId, Ino, uint64_t) { return Status(); };
+        h.next_blob = [this](Ino) { return BlobId{++blobs_}; };
+        h.record_reach = [](BlobId, Ino, uint64_t, uint64_t last) { return Result<uint64_t>(last); };
         h.send_wanted = [this](Ino) { ++send_asked_; };
         h.flush_wanted = [this](Ino) { ++flush_asked_; };
         return h;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <memory>
 
 #include "fs/meta/format.h"
@@ -14,6 +13,7 @@
 #include "fs/meta/numbers.h"
 #include "fs/meta/open_files.h"
 #include "fs/meta/purges.h"
+#include "fs/meta/reach.h"
 #include "fs/meta/rooms.h"
 #include "fs/meta/session.h"
 #include "fs/store/store.h"
@@ -41,7 +41,7 @@ public:
     OpenFiles open_files;
     Purges purges;
     LockWatches lock_watches;
-    std::atomic<uint32_t> blobs{0};  // given out by this session
+    Reaches reaches;
 
     Holders holders;
     Recalled recalled;

@@ -77,6 +77,8 @@ Status Meta::close() {
     core_->session->stop_beats();
     tend(*core_);
     (void)ops::end_purges(*core_);  // else they are done again
+    if (auto keys = core_->reaches.take_removed(); !keys.empty())
+        (void)core_->session->apply(std::move(core_->session->own_change().remove_keys(keys)));  // else gc does
     // Not "ended" while something is half done: who looks at this session then finishes it as of one that died.
     if (core_->intents.are_open()) return fail(EIO, "an operation on several objects did not come to its end");
     return core_->session->end();
@@ -126,6 +128,15 @@ void Meta::ask_for_room(SessionId writer, Ino ino, uint64_t write_version) {
 }
 void Meta::on_room_wanted(std::function<void(Ino)> wanted) { core_->rooms.on_wanted(std::move(wanted)); }
 Result<bool> Meta::is_alive(SessionId other) { return TRY(core_->look_at(other)) == SessionState::alive; }
+
+BlobId Meta::next_blob(Ino home) { return core_->reaches.next(session(), home); }
+Result<uint64_t> Meta::record_reach(BlobId blob, Ino home, uint64_t first_object, uint64_t last_object) {
+    TRY(core_->check_may_change());
+    return core_->reaches.record(*core_->session, blob, home, first_object, last_object);
+}
+void Meta::forget_reach(BlobId blob) { core_->reaches.forget(blob); }
+Result<std::vector<Meta::LeftReach>> Meta::left_reaches() { return ops::left_reaches(*core_); }
+Result<bool> Meta::cleared(const LeftReach& reach) { return ops::cleared(*core_, reach); }
 
 const VolumeInfo& Meta::volume() const { return core_->volume; }
 SessionId Meta::session() const { return core_->session_id(); }

@@ -173,9 +173,22 @@ public:
     Result<GcReport> collect(std::function<void(uint64_t groups_done)> progress = nullptr);
 
     // --- data ids: where blobs of this session may lie, recorded in s.<session> before they do
-    BlobId next_blob();
-    Status record_reach(BlobId blob, Ino home, uint64_t last_object);
-    Status forget_reach(BlobId blob);
+    BlobId next_blob(Ino home);  // never blocks
+    // Objects first .. last of that blob may exist from now on; answers the last that may, by then.
+    Result<uint64_t> record_reach(BlobId blob, Ino home, uint64_t first_object, uint64_t last_object);
+    // All of it that was stored is published, and no more will be written by who called the two above.  Never blocks.
+    void forget_reach(BlobId blob);
+    // What sessions that are over had on record, where none of their writes can land any more: objects that nobody
+    // needs unless the inode of `home` maps them.  The caller removes those, then says so.
+    struct LeftReach {
+        SessionId session{};
+        BlobId first{}, last{};        // of the blobs
+        Ino home{};                    // of the first; the others' is the same, or
+        bool homes_rise = false;       // one more each
+        uint64_t first_object = 0, last_object = 0;
+    };
+    Result<std::vector<LeftReach>> left_reaches();
+    Result<bool> cleared(const LeftReach& reach);  // true: that was the last of its session, which is gone, too
 
     // --- locks across mounts.  `session` is this one's, whatever the caller says.  EAGAIN: somebody else has it,
     // `conflict` says who; ENOLCK: too many of one file.  Locks of a session that ended or died do not count.

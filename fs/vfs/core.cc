@@ -18,8 +18,12 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
     DataSettings data_settings = settings.data;
     data_settings.flush_after_ns = settings.commit_ns;
     DataHooks hooks;
-    hooks.next_blob = [this] { return meta.next_blob(); };
-    hooks.record_reach = [this](BlobId blob, Ino home, uint64_t last) { return meta.record_reach(blob, home, last); };
+    hooks.next_blob = [this](Ino home) { return meta.next_blob(home); };
+    hooks.record_reach = [this](BlobId blob, Ino home, uint64_t first, uint64_t last) {
+        return meta.record_reach(blob, home, first, last);
+    };
+    hooks.forget_reach = [this](BlobId blob) { meta.forget_reach(blob); };
+    hooks.session = meta.session();
     hooks.flush_wanted = [this](Ino ino) {
         if (auto file = open_inodes->find(ino)) publisher->publish_soon(file);
     };

@@ -71,6 +71,7 @@ void OpenInodes::done(const std::shared_ptr<OpenInode>& file) {
         if (--slot.uses > 0) return;
         slot.state = Slot::State::closing;
     }
+    file->data->closed();
     meta_.released(file->ino);
     MutexLock lock(mutex_);
     slots_.erase(raw(file->ino));

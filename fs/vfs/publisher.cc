@@ -66,7 +66,8 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
             if (!was_refused) note_error(file, changed.error());
             return changed.error();
         }
-        file.data->published(what);
+        if (is_nowhere) file.data->lost(what);
+        else file.data->published(what);
         if (!is_nowhere) {
             if (what.changed) file.version = changed->content_version;
             file.is_new = false;

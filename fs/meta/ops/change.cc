@@ -2,6 +2,7 @@
 // name any more.  Guarded on the record as read; if it moved meanwhile, it is found by number again.
 #include <algorithm>
 
+#include "fs/base/wire.h"
 #include "fs/meta/ops/inode_home.h"
 #include "fs/meta/ops/new_inode.h"
 #include "fs/meta/ops/ops.h"
@@ -138,7 +139,7 @@ Result<Inode> change(MetaCore& core, Ino ino, const ChangeInode& callback) {
         if (status.code() != ENOENT && status.code() != ESTALE) return status.error();
         if (home.kind == Home::Kind::header) return fail(ESTALE);
     }
-    return fail(ESTALE);
+    return fail(EIO, "number " + hex(raw(ino)) + " never stands still, or leads to a record that is missing");
 }
 
 Result<Inode> touch(MetaCore& core, const Dentry& dentry) {

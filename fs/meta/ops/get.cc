@@ -1,4 +1,5 @@
 // get: the inode of a number.  One read if this mount has seen its name, else two.
+#include "fs/base/wire.h"
 #include "fs/meta/ops/inode_home.h"
 #include "fs/meta/ops/ops.h"
 
@@ -27,7 +28,8 @@ Result<Inode> get(MetaCore& core, Ino ino) {
             core.hints.put(ino, home.group, home.name);
         return inode;
     }
-    return fail(ESTALE);
+    // Not ESTALE, which is believed: what is nowhere has no bytes.
+    return fail(EIO, "number " + hex(raw(ino)) + " never stands still, or leads to a record that is missing");
 }
 
 }  // namespace meshfs::ops

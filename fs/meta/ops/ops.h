@@ -33,6 +33,10 @@ Status end_purges(MetaCore& core);
 // Of the numbers in the question, those that are open here; on any thread.
 std::string answer_which_are_open(MetaCore& core, std::string_view question);
 
+// --- what sessions that are over wrote and maybe never published
+Result<std::vector<Meta::LeftReach>> left_reaches(MetaCore& core);
+Result<bool> cleared(MetaCore& core, const Meta::LeftReach& reach);
+
 // --- locks: l.<ino>
 Status lock(MetaCore& core, Ino ino, const FileLock& wanted, FileLock* conflict);
 Result<std::optional<FileLock>> test_lock(MetaCore& core, Ino ino, const FileLock& wanted);
