@@ -44,6 +44,7 @@ struct Publication {
     std::vector<Extent> freed;     // no longer mapped
     Time mtime;                    // of the last write in it
     bool changed = false;          // false: nothing new since the last one
+    bool changes_map = false;      // false: at most bytes were overwritten where they were
     uint64_t number = 0;           // for FileData::published
 };
 

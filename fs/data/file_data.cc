@@ -5,7 +5,7 @@
 namespace meshfs {
 
 FileDataNow::FileDataNow(std::shared_ptr<Data::Core> core, Ino ino, const FileMap& map)
-    : core_(std::move(core)), ino_(ino), map_(map), size_(map.size) {}
+    : core_(std::move(core)), ino_(ino), map_(map), published_map_(map), size_(map.size) {}
 
 FileDataNow::~FileDataNow() {
     discard();
@@ -113,6 +113,7 @@ void FileDataNow::append(Buffer bytes, Then<uint64_t> then) {
 void FileDataNow::published(const Publication& what) {
     MutexLock lock(mutex_);
     if (what.number != number_ || !what.changed) return;
+    published_map_ = what.map;
     freed_.clear();
     ranges_in_publication_.clear();
     truncated_to_.reset();

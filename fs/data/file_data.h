@@ -117,6 +117,7 @@ private:
     CondVar changed_;
     bool is_exclusive_ GUARDED_BY(mutex_) = false, is_quiet_ GUARDED_BY(mutex_) = false;
     FileMap map_ GUARDED_BY(mutex_);  // its size and what is not about bytes sent: changed under Exclusive only
+    FileMap published_map_ GUARDED_BY(mutex_);
     uint64_t size_ GUARDED_BY(mutex_);
     Dirty dirty_ GUARDED_BY(mutex_), sending_ GUARDED_BY(mutex_);
     std::list<Sending> sendings_ GUARDED_BY(mutex_);

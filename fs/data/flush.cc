@@ -99,6 +99,9 @@ Publication FileDataNow::make_publication(uint64_t size, Time mtime, uint64_t ch
     publication.map.extents = extents_below(map_.extents, map_.size);
     publication.map.bytes = std::min(map_.bytes, map_.size);
     publication.freed = freed_;
+    const FileMap &now = publication.map, &before = published_map_;
+    publication.changes_map = now.size != before.size || now.inline_bytes != before.inline_bytes ||
+                              now.extents != before.extents || !freed_.empty();
     publication.mtime = mtime;
     publication.number = ++number_;
     changes_in_publication_ = changes;

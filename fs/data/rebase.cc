@@ -28,6 +28,7 @@ Status FileDataNow::rebase(const FileMap& map) {
 
     MutexLock lock(mutex_);
     map_ = std::move(theirs);
+    published_map_ = map;
     fresh_ = {};
     freed_ = std::move(freed);
     clears_again_ = unpublished_ && !cleared_.empty();

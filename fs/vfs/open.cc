@@ -63,7 +63,9 @@ Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
 
     OpenedFile opened;
     auto known = core_->open_inodes->remembered(ino);
-    opened.keep_cache = !file->are_pages_stale.exchange(false) && known && *known == file->version;
+    // Another mount that writes, or died writing, may have changed bytes that this version has.
+    bool is_stable = inode->writer == kNobody || inode->writer == meta_.session();
+    opened.keep_cache = !file->are_pages_stale.exchange(false) && is_stable && known && *known == file->version;
     core_->open_inodes->remember(ino, file->version.load());
     auto [number, handle] = core_->add_handle(caller, file, flags);
     opened.handle = number;
@@ -140,10 +142,14 @@ Status Vfs::fsync(uint64_t number, bool data_only) {
     }
     if (handle->kind != Handle::Kind::file) return {};
     OpenInode& file = *handle->file;
-    auto done = core_->publisher->publish(file);
+    auto store = [&]() -> Status {
+        if (data_only) return core_->publisher->publish_data(file);
+        TRY(core_->publisher->publish(file));
+        return {};
+    };
+    Status done = store();
     Status told = core_->publisher->tell_error(file, *handle);
-    if (!done) return done.error();
-    return told;
+    return done ? told : done;
 }
 
 void Vfs::release(uint64_t number, uint64_t lock_owner, bool flock_release) {

@@ -12,6 +12,21 @@ Result<std::optional<Inode>> Publisher::publish(OpenInode& file, const Also& als
     return publish_in_turn(file, also);
 }
 
+// While the inode names this mount as its writer nobody takes it for stable, so bytes may change where they are.
+Status Publisher::publish_data(OpenInode& file) {
+    MyTurn turn(file.turn);
+    if (file.role == OpenInode::Role::alone) {
+        auto flushed = file.data->flush();
+        if (!flushed) {
+            note_error(file, flushed.error());
+            return flushed.error();
+        }
+        if (!flushed->changes_map) return {};
+    }
+    TRY(publish_in_turn(file));
+    return {};
+}
+
 Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const Also& also) {
     for (int round = 0; round < kRoundsMax; ++round) {
         auto flushed = file.data->flush();

@@ -29,7 +29,10 @@ public:
     using Also = std::function<Status(Inode&)>;
     // All that was accepted before the call is stored and published.  Blocks.  Answers the inode if it was changed.
     Result<std::optional<Inode>> publish(OpenInode& file, const Also& also = nullptr);
-    // The same for one who has the turn.
+    // fdatasync: what was accepted is stored and can be read after a death of this mount; that it was written, and when,
+    // may wait for `commit`.
+    Status publish_data(OpenInode& file);
+    // The same as publish for one who has the turn.
     Result<std::optional<Inode>> publish_in_turn(OpenInode& file, const Also& also = nullptr);
     // A newer version made by another mount becomes the base; older ones are ignored.  Blocks.
     void take_over(OpenInode& file, const Inode& inode);

@@ -47,6 +47,42 @@ TEST_F(SharingTest, WhoWritesAloneIsInTheInodeUntilItsClose) {
     EXPECT_EQ(must(b().read_file("/f")), "First");
 }
 
+TEST_F(SharingTest, WhatFdatasyncStoredInPlaceOutlivesItsMountAndIsNotTakenForStable) {
+    ASSERT_OK(a().write_file("/f", std::string(200'000, '-')));
+    EXPECT_EQ(must(b().read_file("/f")).substr(0, 2), "--");
+    ASSERT_TRUE(must(b().open("/f", O_RDONLY)).keep_cache);
+    auto opened = must(a().open("/f"));
+    ASSERT_OK(a().write(opened.handle, 0, "aaaa"));
+    ASSERT_OK(a().vfs->fsync(opened.handle, true));
+    uint64_t version = inode("/f").content_version;
+    EXPECT_FALSE(must(b().open("/f", O_RDONLY)).keep_cache) << "what it has of this version may be older";
+    EXPECT_EQ(must(b().read_file("/f")).substr(0, 5), "aaaa-");
+    ASSERT_OK(a().write(opened.handle, 2, "bb"));
+    ASSERT_OK(a().vfs->fsync(opened.handle, true));
+    EXPECT_EQ(inode("/f").content_version, version) << "no metadata was written";
+    ASSERT_OK(a().write(opened.handle, 300'000, "end"));
+    ASSERT_OK(a().vfs->fsync(opened.handle, true));
+    EXPECT_GT(inode("/f").content_version, version) << "the size is needed to find the bytes";
+    ASSERT_OK(a().write(opened.handle, 1, "c"));
+    ASSERT_OK(a().vfs->fsync(opened.handle, true));
+    a().kill();
+    auto there = must(b().open("/f", O_RDONLY));
+    EXPECT_FALSE(there.keep_cache);
+    EXPECT_EQ(read(b(), there.handle).substr(0, 5), "acbb-");
+    EXPECT_EQ(there.attributes.inode.map.size, 300'003u);
+}
+
+TEST_F(SharingTest, WhatFdatasyncLeftIsPublishedByFsync) {
+    ASSERT_OK(a().write_file("/f", std::string(20'000, '-')));
+    auto opened = must(a().open("/f"));
+    ASSERT_OK(a().write(opened.handle, 0, "aaaa"));
+    ASSERT_OK(a().vfs->fsync(opened.handle, true));
+    uint64_t version = inode("/f").content_version;
+    ASSERT_OK(a().vfs->fsync(opened.handle, false));
+    EXPECT_EQ(inode("/f").content_version, version + 1);
+    ASSERT_OK(a().close(opened.handle));
+}
+
 TEST_F(SharingTest, ASecondWriterSeesWhatTheFirstWroteAndBothSeeAllFromThenOn) {
     ASSERT_OK(a().write_file("/f", std::string(20'000, '-')));
     auto of_a = must(a().open("/f")), of_b = must(b().open("/f"));
