@@ -1,5 +1,6 @@
 #include "fs/meta/session.h"
 
+#include <atomic>
 #include <future>
 
 #include "fs/meta/ops/fixture.h"
@@ -217,10 +218,13 @@ TEST_F(SessionTest, ALostAnswerAtTheBeginningIsNoDeath) {
 }
 
 TEST_F(SessionTest, ARecallComesByMessage) {
-    std::promise<std::string> told;
-    others().on_recall([&](const std::string& object) { told.set_value(object); });
+    auto told = std::make_shared<std::promise<std::string>>();  // it may be told again at a beat, also after this test
+    auto is_told = std::make_shared<std::atomic<bool>>(false);
+    others().on_recall([told, is_told](const std::string& object) {
+        if (!is_told->exchange(true)) told->set_value(object);
+    });
     mine().recall(others().id(), group_object(GroupId{5}), 1);
-    EXPECT_EQ(told.get_future().get(), "g.5");
+    EXPECT_EQ(told->get_future().get(), "g.5");
 }
 
 TEST_F(SessionTest, ADeafHolderFindsARecallAtItsNextBeat) {

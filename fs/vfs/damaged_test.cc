@@ -51,7 +51,7 @@ public:
 
 private:
     void wait() {
-        int64_t until = Clock::system().boot_ns() + 60 * kNsPerSecond;
+        int64_t until = Clock::system().boot_ns() + 600 * kNsPerSecond;
         MutexLock lock(mutex_);
         while (!over_)
             if (!changed_.wait_until(mutex_, until)) {
