@@ -77,11 +77,11 @@ private:
 // One mount of a volume in memory: store with faults, names, vfs.  Calls are root's unless told.
 class Mount {
 public:
-    explicit Mount(std::shared_ptr<MemoryCluster> cluster, VfsSettings settings = {}) {
+    explicit Mount(std::shared_ptr<MemoryCluster> cluster, VfsSettings settings = {}, MetaOptions options = {}) {
         auto faulty = std::make_unique<FaultStore>(std::make_unique<MemoryStore>(std::move(cluster)));
         faults = faulty.get();
         store = std::move(faulty);
-        meta = must(Meta::open(*store, Clock::system()));
+        meta = must(Meta::open(*store, Clock::system(), std::move(options)));
         vfs = std::make_unique<Vfs>(*store, *meta, Clock::system(), settings);
     }
     ~Mount() {
@@ -198,11 +198,11 @@ inline Caller user(uint32_t uid, uint32_t gid) {
 // A fresh volume in memory with one mount.
 class VfsTest : public testing::Test {
 protected:
-    explicit VfsTest(VfsSettings settings = {}) : cluster_(std::make_shared<MemoryCluster>()) {
+    explicit VfsTest(VfsSettings settings = {}, MetaOptions options = {}) : cluster_(std::make_shared<MemoryCluster>()) {
         MemoryStore store(cluster_);
         must(format_volume(store, Clock::system(), {.lease_seconds = 5}));
         store.stop();
-        mount_ = std::make_unique<Mount>(cluster_, settings);
+        mount_ = std::make_unique<Mount>(cluster_, settings, std::move(options));
     }
     Mount& m() { return *mount_; }
     Vfs& vfs() { return *mount_->vfs; }

@@ -151,6 +151,7 @@ Result<json> remount(MountedVolume& mounted, const json& arguments) {
     set_log_level(level);
     mounted.store.set_soft_timeout(now.store.soft_timeout_seconds);
     mounted.vfs.set_commit(now.vfs.commit_ns);
+    mounted.meta.set_synchronous(now.meta.synchronous);
     mounted.vfs.set_dirty_bytes_max(now.vfs.data.dirty_bytes_max);
     mounted.options = std::move(now);
     log_info("settings changed", {{"directory", mounted.directory}});

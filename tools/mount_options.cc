@@ -99,7 +99,7 @@ void add_waiting_rules(std::map<std::string, Rule>& r) {
         return set_duration(v, [&](int64_t ns) { o.fuse.valid_ns_max = ns; });
     }};
     r["commit"] = {Value::needed, [](MountOptions& o, const std::string& v) {
-        return set_duration(v, [&](int64_t ns) { o.vfs.commit_ns = o.vfs.data.flush_after_ns = ns; });
+        return set_duration(v, [&](int64_t ns) { o.vfs.commit_ns = o.vfs.data.flush_after_ns = o.meta.commit_ns = ns; });
     }, Remount::changes};
 }
 
@@ -185,9 +185,15 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
 }
 
 void add_kernel_and_dropped_rules(std::map<std::string, Rule>& r) {
-    for (const char* name : {"nosuid", "nodev", "noexec", "suid", "dev", "exec", "sync", "async", "dirsync",
-                             "auto_unmount"})
+    for (const char* name : {"nosuid", "nodev", "noexec", "suid", "dev", "exec", "async", "auto_unmount"})
         r[name] = {Value::none, to_kernel(name), Remount::accepted};
+    r["hold"] = {Value::none, plain([](auto& o, auto&) { o.meta.hold = true; })};
+    r["nohold"] = {Value::none, plain([](auto& o, auto&) { o.meta.hold = false; })};
+    for (const char* name : {"sync", "dirsync"})
+        r[name] = {Value::none, [name](MountOptions& o, const std::string& v) {
+            o.meta.synchronous = true;
+            return to_kernel(name)(o, v);
+        }, Remount::accepted};
     for (const char* name : {"context", "fscontext", "defcontext", "rootcontext"})
         r[name] = {Value::needed, to_kernel(name)};
     for (const char* name : {"_netdev", "nofail", "auto", "noauto", "user", "users", "nouser", "owner", "group",

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "fs/meta/format.h"
+#include "fs/meta/held_groups.h"
 #include "fs/meta/hints.h"
 #include "fs/meta/intent.h"
 #include "fs/meta/lease.h"
@@ -25,8 +26,10 @@ public:
     MetaCore(Store& store, Clock& clock, MetaOptions options, VolumeInfo info);
     ~MetaCore();
 
+    HeldGroups held;  // safe by itself
+
     // Constant after construction.
-    Store& store;
+    Store& store;  // through `held`
     Clock& clock;
     const MetaOptions options;
     const VolumeInfo volume;

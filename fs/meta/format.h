@@ -77,13 +77,16 @@ struct Lease {
     enum class Kind : uint8_t {
         free = 'F', exclusive = 'X', shared = 'S', breaking = 'B', dead = 'D', sealed = 'Z'
     };
-    enum Flags : uint8_t { write_through = 1 };
+    // write_through: all that the holder answered is in the store.  kept: of the mount, between its operations; without it,
+    // of one operation on several objects.
+    enum Flags : uint8_t { write_through = 1, kept = 2 };
     Kind kind = Kind::free;
     SessionId session = kNobody;  // exclusive only
     uint64_t epoch = 1;           // raised by each change of the lease
     uint8_t flags = 0;
     bool is_free() const { return kind == Kind::free; }
     bool is_exclusive_of(SessionId who) const { return kind == Kind::exclusive && session == who; }
+    bool is_kept_by(SessionId who) const { return is_exclusive_of(who) && (flags & kept) != 0; }
     bool operator==(const Lease&) const = default;
 };
 std::string encode(const Lease& lease);

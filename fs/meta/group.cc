@@ -47,10 +47,16 @@ Result<GroupView> read_group_now(MetaCore& core, const ObjectName& object, const
 }
 
 Result<GroupView> read_group(MetaCore& core, const ObjectName& object, const Wanted& wanted) {
-    for (;;) {
+    for (int64_t since = 0;;) {
         GroupView view = TRY(read_group_now(core, object, wanted));
-        bool is_held = view.lease.kind == Lease::Kind::exclusive && (view.lease.flags & Lease::write_through) == 0;
-        if (!is_held) return view;
+        bool is_in_use = view.lease.kind == Lease::Kind::exclusive && (view.lease.flags & Lease::write_through) == 0 &&
+                         !view.lease.is_kept_by(core.session_id());
+        if (!is_in_use) return view;
+        // A mount that only reads judges nobody: what a silent one had not written, nobody has seen.
+        if (!core.session && (view.lease.flags & Lease::kept) != 0) {
+            if (since == 0) since = core.clock.boot_ns();
+            if (core.clock.boot_ns() - since > core.volume.lease_seconds * kNsPerSecond) return view;
+        }
         TRY(core.wait_for_free(object));
     }
 }

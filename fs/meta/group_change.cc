@@ -1,4 +1,4 @@
-// One change of a free group: read, decide, apply under guards, and know what became of it.
+// One change of a group that is free or held by this mount: read, decide, apply under guards, and know what became of it.
 #include <algorithm>
 
 #include "fs/base/log.h"
@@ -51,7 +51,10 @@ public:
     Status run(std::optional<ObjectName>& grown) {
         TRY(core_.check_may_change());
         for (int tries = 0; tries < kTriesMax; ++tries) {
-            if (tries > 2) core_.clock.sleep_ns(pause_ns(tries));
+            if (tries > 2) {
+                TRY(core_.check_may_change());
+                core_.clock.sleep_ns(pause_ns(tries));
+            }
             Outcome outcome = TRY(one_try());
             if (outcome != Outcome::done) continue;
             if (has_grown_) grown = object_;
@@ -83,7 +86,7 @@ private:
             if (!is_it) return find_again();
         }
         if (view->is_dead() && !target_.may_be_dead) return fail(ESTALE);
-        if (!view->lease.is_free() && !view->is_dead()) {
+        if (!view->lease.is_free() && !view->lease.is_kept_by(core_.session_id()) && !view->is_dead()) {
             let_go_of_lane();
             TRY(core_.wait_for_free(object_));
             return Outcome::again;
@@ -132,8 +135,10 @@ private:
         for (const auto& key : wanted_.keys)
             if (std::find(change.unguarded_.begin(), change.unguarded_.end(), key) == change.unguarded_.end())
                 guard(m, view, key);
+        auto lease = view.lease.is_free() ? core_.held.wants(object_, view.lease.epoch + 1) : std::nullopt;
+        if (lease) m.set_xattr(kLeaseXattr, encode(*lease));
+        if (lease || change.has_reserved_) m.xattr_is(kAboutXattr, view.about_value);
         if (change.has_reserved_) {
-            m.xattr_is(kAboutXattr, view.about_value);
             About about = view.about;
             uint32_t first = std::max(raw(about.next_slot),
                                       about.group == kRootGroup ? kFirstSlotOfRoot : kFirstSlot);

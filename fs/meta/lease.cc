@@ -130,6 +130,11 @@ void Exclusive::passed_on(const ObjectName& object) {
     }
 }
 
+void ask_back(MetaCore& core, const ObjectName& object, const Lease& lease) {
+    if (core.session) core.session->recall(lease.session, object, lease.epoch);
+    else core.store.notify(session_object(lease.session), Buffer::copy_of(object.name), 1, [](Result<Acks>) {});
+}
+
 void let_go_of_leftover(MetaCore& core, const ObjectName& object) {
     if (!core.holders.try_enter(object.name)) return;
     auto view = read_group_now(core, object, {});
@@ -142,13 +147,15 @@ Status wait_for_holder(MetaCore& core, const ObjectName& object, const Lease& le
                        int tries) {
     if (lease.kind != Lease::Kind::exclusive)
         return fail(EOPNOTSUPP, "object " + object.name + " has a lease of a later MeshFS");
+    if (lease.is_kept_by(core.session_id())) return {};
     if (lease.session == core.session_id()) {
         if (!core.holders.wait_for(object.name)) let_go_of_leftover(core, object);
         return {};
     }
     auto state = TRY(core.look_at(lease.session));
     if (state == SessionState::alive) {
-        if (core.session) core.session->recall(lease.session, object, lease.epoch);
+        core.held.was_contended(object.name);
+        ask_back(core, object, lease);
         core.clock.sleep_ns(kNsPerMs << std::min(tries, 6));
         return {};
     }

@@ -81,6 +81,9 @@ private:
 Status wait_for_holder(MetaCore& core, const ObjectName& object, const Lease& lease, const std::string& lease_value,
                        int tries);
 
+// Tells the holder that it is wanted; the answer is its lease, later.
+void ask_back(MetaCore& core, const ObjectName& object, const Lease& lease);
+
 // An object that this mount has and no operation of it uses: what a lost answer left.  It is let go.
 void let_go_of_leftover(MetaCore& core, const ObjectName& object);
 

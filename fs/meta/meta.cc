@@ -14,7 +14,10 @@
 namespace meshfs {
 
 MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInfo info)
-    : store(store_), clock(clock_), options(std::move(options_)), volume(std::move(info)) {}
+    : held(store_, clock_, {.is_on = options_.hold && !options_.read_only && !store_.is_exclusive(),
+                            .is_synchronous = options_.synchronous,
+                            .commit_ns = options_.commit_ns}),
+      store(held), clock(clock_), options(std::move(options_)), volume(std::move(info)) {}
 MetaCore::~MetaCore() = default;
 
 Status MetaCore::check_may_change() const {
@@ -27,7 +30,7 @@ Status MetaCore::wait_for_free(const ObjectName& object) {
         auto view = read_group_now(*this, object, {});
         if (view.code() == ENOENT) return {};
         if (!view.ok()) return view.error();
-        if (view->lease.is_free() || view->is_dead()) return {};
+        if (view->lease.is_free() || view->lease.is_kept_by(session_id()) || view->is_dead()) return {};
         TRY(wait_for_holder(*this, object, view->lease, view->lease_value, tries));
     }
 }
@@ -40,6 +43,7 @@ Result<SessionState> MetaCore::look_at(SessionId other) {
 
 // What lost answers left behind, each beat.
 static void tend(MetaCore& core) {
+    if (!core.options.background) core.held.tend();
     for (const auto& object : core.recalled.take()) let_go_of_leftover(core, {kMetaPool, object});
     tend_intents(core);
 }
@@ -61,12 +65,13 @@ Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions
         core->numbers = TRY(Numbers::take(store, clock));
         core->session = TRY(Session::begin(store, clock, core->volume, core->numbers->session(), core->options));
         core->session->on_recall([core = core.get()](const std::string& object) {
-            if (!core->rooms.tell(object)) core->recalled.push(object);
+            if (!core->rooms.tell(object) && !core->held.recall(object)) core->recalled.push(object);
         });
         core->session->on_beat([core = core.get()] { tend(*core); });
         core->session->on_question([raw = core.get()](std::string_view question) {
             return ops::answer_which_are_open(*raw, question);
         });
+        core->held.begin(*core->session, core->options.background);
     }
     return std::unique_ptr<Meta>(new Meta(std::move(core)));
 }
@@ -79,6 +84,7 @@ Status Meta::close() {
     (void)ops::end_purges(*core_);  // else they are done again
     if (auto keys = core_->reaches.take_removed(); !keys.empty())
         (void)core_->session->apply(std::move(core_->session->own_change().remove_keys(keys)));  // else gc does
+    TRY(core_->held.end());
     // Not "ended" while something is half done: who looks at this session then finishes it as of one that died.
     if (core_->intents.are_open()) return fail(EIO, "an operation on several objects did not come to its end");
     return core_->session->end();
@@ -101,6 +107,10 @@ Result<ListPage> Meta::list(const ListRequest& request) { return ops::list(*core
 Result<Inode> Meta::get(Ino ino) { return ops::get(*core_, ino); }
 Result<Inode> Meta::change(Ino ino, const ChangeInode& change) { return ops::change(*core_, ino, change); }
 Result<std::pair<Ino, std::string>> Meta::name_of(Ino ino) { return ops::name_of(*core_, ino); }
+
+Status Meta::commit() { return core_->held.commit(); }
+void Meta::set_commit(int64_t ns) { core_->held.set_commit(ns); }
+void Meta::set_synchronous(bool is_synchronous) { core_->held.set_synchronous(is_synchronous); }
 
 Result<Inode> Meta::opened(Ino ino) { return ops::opened(*core_, ino); }
 void Meta::released(Ino ino) { ops::released(*core_, ino); }

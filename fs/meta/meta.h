@@ -49,6 +49,11 @@ struct MetaOptions {
     bool background = true;        // own threads for beats and purge; simulations call tick() instead
     bool read_only = false;        // no session is made, every change is EROFS
     size_t split_names = 10'000;   // a group splits beyond
+    // Groups changed or read often here are answered from memory and written in batches, where others share the store.
+    // Off: a mount that was away for T is then declared dead more often, and has to be mounted anew.
+    bool hold = false;
+    bool synchronous = false;      // each change is in the store when its call returns
+    int64_t commit_ns = 1'000'000'000;  // what is not there yet is not older
 };
 
 struct CreateRequest {
@@ -159,6 +164,12 @@ public:
     Result<Inode> change(Ino ino, const ChangeInode& change);
     // The name a number has now, one of them if several: for paths in messages and NFS.  ENOENT: unlinked.
     Result<std::pair<Ino, std::string>> name_of(Ino ino);
+
+    // --- what a crash cannot take any more.  Blocks until all that was answered before is in the store.  EIO: another mount
+    // took over what this one had not written, which is lost; told once.
+    Status commit();
+    void set_commit(int64_t ns);
+    void set_synchronous(bool is_synchronous);
 
     // --- open files.  opened() before the first open of a number in this mount looks the inode up, so that no
     // purge takes it; released() after the last close.  Counting is the caller's.

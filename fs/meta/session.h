@@ -83,7 +83,7 @@ private:
         std::optional<SessionState> final;
     };
     struct Asked {
-        int64_t first = 0, written = 0;  // by boot_ns(); written: the key, 0: not yet
+        int64_t first = 0, last = 0, written = 0;  // by boot_ns(); written: the key, 0: not yet
         uint64_t epoch = 0;
     };
 
@@ -103,6 +103,7 @@ private:
     Result<SessionState> look_at_dead(SessionId other, Seen& seen, StateRecord state);
     Result<std::optional<SessionRecord>> read_record(SessionId other);
     Status fence(SessionId other, const Seen& seen, StateRecord state);
+    void give_up_on(SessionId holder, const ObjectName& object, uint64_t epoch);
     Status declare_dead(SessionId other, Mutation guarded, bool was_beating);
 
     Store& store_;

@@ -125,6 +125,22 @@ Result<std::optional<SessionRecord>> Session::read_record(SessionId other) {
     return std::optional(TRY(decode_at(decode_session, object, key, found->second)));
 }
 
+// Guarded on a beat from before the lease was looked at: what was seen is not older than that when it counts.
+void Session::give_up_on(SessionId holder, const ObjectName& object, uint64_t epoch) {
+    auto of_holder = store_.ask(std::move(Query(session_object(holder)).xattrs()));
+    if (!of_holder.ok()) return;
+    auto now = store_.ask(std::move(Query(object).xattrs()));
+    if (now.ok()) {
+        auto lease = decode_lease(now->xattrs[kLeaseXattr]);
+        if (lease.ok() && !(lease->is_exclusive_of(holder) && lease->epoch == epoch)) return;
+    } else if (now.code() != ENOENT) {
+        return;  // not even an object: it was asked for something else than a lease
+    }
+    Mutation m(session_object(holder));
+    m.xattr_is(kStateXattr, encode(StateRecord{})).xattr_is(kBeatXattr, of_holder->xattrs[kBeatXattr]);
+    (void)declare_dead(holder, std::move(m), true);  // how it went, the next look at it tells
+}
+
 void Session::recall(SessionId holder, const ObjectName& object, uint64_t epoch) {
     int64_t now = clock_.boot_ns();
     Asked asked;
@@ -133,19 +149,16 @@ void Session::recall(SessionId holder, const ObjectName& object, uint64_t epoch)
         MutexLock lock(mutex_);
         if (asked_.size() >= kAskedMax) asked_.clear();
         Asked& known = asked_[{holder, object.name}];
-        bool is_new = known.first == 0 || known.epoch != epoch;  // an earlier one was let go, and it was taken again
+        // Another epoch: an earlier one was let go, and it was taken again.  And who was away himself has not waited.
+        bool is_new = known.first == 0 || known.epoch != epoch || now - known.last > lease_ns_ / 2;
         if (is_new) known = {.first = now, .epoch = epoch};
+        known.last = now;
         writes_key = now - known.first >= kKeyAfterNs && (known.written == 0 || now - known.written >= lease_ns_ / 10);
         if (writes_key) known.written = now;
         tells = is_new || writes_key;
         asked = known;
     }
-    if (now - asked.first >= 2 * lease_ns_) {
-        Mutation m(session_object(holder));
-        m.xattr_is(kStateXattr, encode(StateRecord{}));
-        (void)declare_dead(holder, std::move(m), true);  // how it went, the next look at it tells
-        return;
-    }
+    if (now - asked.first >= 2 * lease_ns_) return give_up_on(holder, object, epoch);
     if (tells) store_.notify(session_object(holder), Buffer::copy_of(object.name), 1, [](Result<Acks>) {});
     if (writes_key)
         (void)store_.apply(std::move(Mutation(session_object(holder))

@@ -77,6 +77,7 @@ void VfsCore::keep_house() {
 void VfsCore::set_commit(int64_t ns) {
     MutexLock lock(house_mutex_);
     commit_ns = ns;
+    meta.set_commit(ns);
     house_wakes_.notify_all();
 }
 

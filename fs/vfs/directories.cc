@@ -106,10 +106,9 @@ Result<std::vector<Vfs::Listed>> Vfs::readdir(uint64_t number, uint64_t cookie, 
     return page;
 }
 
-// Changes of names are durable when their call returns.
 Status Vfs::fsyncdir(uint64_t number, bool) {
     TRY(core_->handles.find(number));
-    return {};
+    return core_->meta.commit();
 }
 
 void Vfs::releasedir(uint64_t number) { core_->handles.remove(number); }

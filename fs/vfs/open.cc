@@ -143,9 +143,9 @@ Status Vfs::fsync(uint64_t number, bool data_only) {
     if (handle->kind != Handle::Kind::file) return {};
     OpenInode& file = *handle->file;
     auto store = [&]() -> Status {
-        if (data_only) return core_->publisher->publish_data(file);
-        TRY(core_->publisher->publish(file));
-        return {};
+        if (!data_only) return core_->publisher->publish_durably(file);
+        TRY(core_->publisher->publish_data(file));
+        return core_->meta.commit();
     };
     Status done = store();
     Status told = core_->publisher->tell_error(file, *handle);

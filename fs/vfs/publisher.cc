@@ -185,6 +185,13 @@ void Publisher::publish_queued(const std::shared_ptr<OpenInode>& file) {
     open_inodes_.done(file);
 }
 
+Status Publisher::publish_durably(OpenInode& file) {
+    TRY(publish(file));
+    auto committed = meta_.commit();
+    if (!committed) note_error(file, committed.error());
+    return committed;
+}
+
 Status Publisher::publish_all() {
     publish_marked();
     struct Sum {
@@ -206,8 +213,9 @@ Status Publisher::publish_all() {
         if (!flushers_.post([one, file] { one(file); })) one(file);
     MutexLock lock(sum->mutex);
     while (sum->left > 0) sum->done.wait(sum->mutex);
+    Status committed = meta_.commit();
     if (sum->first) return *sum->first;
-    return {};
+    return committed;
 }
 
 void Publisher::stop() {

@@ -29,10 +29,12 @@ public:
     using Also = std::function<Status(Inode&)>;
     // All that was accepted before the call is stored and published.  Blocks.  Answers the inode if it was changed.
     Result<std::optional<Inode>> publish(OpenInode& file, const Also& also = nullptr);
+    // And it cannot be lost any more.
+    Status publish_durably(OpenInode& file);
     // fdatasync: what was accepted is stored and can be read after a death of this mount; that it was written, and when,
     // may wait for `commit`.
     Status publish_data(OpenInode& file);
-    // The same as publish for one who has the turn.
+    // The same as publish() for one who has the turn.
     Result<std::optional<Inode>> publish_in_turn(OpenInode& file, const Also& also = nullptr);
     // A newer version made by another mount becomes the base; older ones are ignored.  Blocks.
     void take_over(OpenInode& file, const Inode& inode);

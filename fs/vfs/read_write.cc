@@ -91,7 +91,7 @@ Result<size_t> write_slowly(VfsCore& core, const std::shared_ptr<Handle>& handle
     auto& file = handle->file;
     if (kill_priv) TRY(kill_privileges(core, *file));
     TRY(write_bytes(core, file, write));
-    if (handle->is_synchronous()) TRY(core.publisher->publish(*file));
+    if (handle->is_synchronous()) TRY(core.publisher->publish_durably(*file));
     return write.bytes.size();
 }
 
@@ -177,7 +177,7 @@ Status Vfs::fallocate(uint64_t number, int mode, ByteRange range, bool kill_priv
         return {};
     }));
     if (handle->checked) core_->changed_inode(false, handle->ino);
-    if (handle->is_synchronous()) TRY(core_->publisher->publish(file));
+    if (handle->is_synchronous()) TRY(core_->publisher->publish_durably(file));
     return {};
 }
 
@@ -222,7 +222,7 @@ Result<uint64_t> Vfs::copy_range(uint64_t from_number, uint64_t from, uint64_t t
         }
     }
     if (target->checked) core_->changed_inode(false, target->ino);
-    if (target->is_synchronous()) TRY(core_->publisher->publish(*target->file));
+    if (target->is_synchronous()) TRY(core_->publisher->publish_durably(*target->file));
     return copied;
 }
 

@@ -68,7 +68,10 @@ Status Sharing::enter(OpenInode& file, bool& is_present) {
             if (change.inode.writer == kNobody) set_writer(change.inode, meta_.session());
             return {};
         }));
-        if (inode.writer == meta_.session()) return be_alone(file, inode);
+        if (inode.writer == meta_.session()) {
+            TRY(meta_.commit());  // who writes is known before there are bytes that could come late
+            return be_alone(file, inode);
+        }
         if (inode.writer != kSeveral) {
             // From before we ask: who then makes room finds himself alone only after we have come, however late.
             is_present = is_present || lock(file.ino, kPresentByte, FileLock::Type::read).ok();

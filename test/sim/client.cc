@@ -6,6 +6,7 @@
 #include <set>
 
 #include "fs/base/clock.h"
+#include "fs/meta/core.h"
 
 namespace meshfs::sim {
 namespace {
@@ -41,7 +42,8 @@ Status Client::mount() {
     for (int tries = 0;; ++tries) {
         auto meta = Meta::open(*store_, Clock::system(),
                                {.host = "client" + std::to_string(number_), .background = false,
-                                .split_names = shared_.split_names});
+                                .split_names = shared_.split_names, .hold = shared_.hold,
+                                .synchronous = shared_.synchronous});
         if (meta.ok()) {
             meta_ = std::move(meta).value();
             return {};
@@ -68,7 +70,36 @@ void Client::stop_beats() {
 }
 
 void Client::unmount() {
-    if (meta_) (void)meta_->close();
+    if (meta_ && !meta_->close().ok()) has_lost_ = true;
+    if (!has_lost_) committed_ = shared_.history.size();
+}
+
+void Client::commit() {
+    const size_t before = shared_.history.size();
+    auto status = meta_->commit();
+    if (status.ok() && !has_lost_) committed_ = before;
+    if (status.ok()) tell_others();
+    if (status.code() == EIO) has_lost_ = true;
+}
+
+void Client::tell_others() {
+    shared_.files.insert(shared_.files.end(), own_files_.begin(), own_files_.end());
+    own_files_.clear();
+    shared_.directories.insert(shared_.directories.end(), own_directories_.begin(), own_directories_.end());
+    own_directories_.clear();
+}
+
+bool Client::is_lost() const {
+    return is_over_ || has_lost_ || !meta_ || !meta_->core().session->check_alive().ok();
+}
+
+void Client::forget_uncommitted() {
+    for (size_t i = committed_; i < shared_.history.size(); ++i) {
+        Operation& op = shared_.history[i];
+        if (op.client != number_ || op.is_uncertain) continue;
+        op.is_uncertain = true;
+        op.answered = UINT64_MAX;
+    }
 }
 
 std::string Client::draw_name() {
@@ -79,7 +110,8 @@ std::string Client::draw_name() {
 // Old directories too: handles outlive what they lead to.
 Ino Client::draw_directory() {
     auto& all = shared_.directories;
-    return all[shared_.scheduler.random().below(all.size())];
+    size_t at = shared_.scheduler.random().below(all.size() + own_directories_.size());
+    return at < all.size() ? all[at] : own_directories_[at - all.size()];
 }
 
 Operation Client::draw() {
@@ -113,6 +145,7 @@ void Client::do_some(size_t count) {
     Random& random = shared_.scheduler.random();
     for (size_t i = 0; i < count && !is_over_; ++i) {
         ask(draw());
+        if (random.chance(0.15)) commit();
         if (random.chance(0.1)) Clock::system().sleep_ns(static_cast<int64_t>(random.below(4 * kNsPerSecond)));
     }
 }
@@ -128,8 +161,12 @@ Operation& Client::ask(Operation op) {
     if (!op.is_uncertain) op.answered = ++shared_.moment;
     is_over_ |= op.code == ESHUTDOWN;
     if (op.code == 0 && op.seen.ino != Ino{}) {
+        auto has = [&op](const std::vector<Ino>& all) { return std::find(all.begin(), all.end(), op.seen.ino) != all.end(); };
         auto& known = op.seen.is_directory ? shared_.directories : shared_.files;
-        if (std::find(known.begin(), known.end(), op.seen.ino) == known.end()) known.push_back(op.seen.ino);
+        bool is_in_own = std::find(own_directories_.begin(), own_directories_.end(), op.directory) != own_directories_.end();
+        if (op.kind == Kind::mkdir) own_directories_.push_back(op.seen.ino);
+        else if (op.kind == Kind::create && is_in_own) own_files_.push_back(op.seen.ino);
+        else if (!has(known) && !has(own_directories_) && !has(own_files_)) known.push_back(op.seen.ino);
     }
     shared_.history[at] = op;
     return shared_.history[at];

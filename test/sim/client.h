@@ -18,6 +18,7 @@ struct Shared {
     std::shared_ptr<MemoryCluster> cluster;
     std::vector<Operation> history;
     size_t split_names = 10'000;  // as all mounts of the run have it
+    bool hold = true, synchronous = false;
     uint64_t moment = 0;  // counts questions and answers
     // Numbers anybody was told; operations go to these.
     std::vector<Ino> directories{kRootIno};
@@ -31,11 +32,16 @@ public:
 
     // Begins a session; with faults it may take several tries.
     Status mount();
+    void commit();
     void do_some(size_t count);  // operations drawn from the seed
     Operation& ask(Operation op);  // does it, notes question and answer
     void start_beats();            // on a thread of its own, until stop_beats()
     void stop_beats();
     void unmount();
+    // Of a client whose session is over otherwise than by unmount(): what it was told since its last commit may not have
+    // happened, and what it saw may have been just that.
+    void forget_uncommitted();
+    bool is_lost() const;  // died, was declared dead, or was told that changes of its were lost
     // Walks the whole tree with lookups, lists and gets, as operations.
     void look_at_everything();
 
@@ -53,7 +59,14 @@ private:
     const uint32_t number_;  // and its group in the scheduler
     std::unique_ptr<SimStore> store_;
     std::unique_ptr<Meta> meta_;
+    // Made here, and nobody else can have heard of it: directories lead to nothing before they are in the store, and what
+    // is born in them was not born.
+    std::vector<Ino> own_directories_, own_files_;
+    void tell_others();
+
     bool is_over_ = false;   // the session is dead or the store stopped
+    bool has_lost_ = false;  // a commit or the end failed
+    size_t committed_ = 0;   // of the history: what this client did before cannot be undone
     bool beats_end_ = false;
     bool beats_run_ = false;
     Scheduler::ThreadNumber beats_ = 0;

@@ -123,7 +123,8 @@ private:
     void check_group(GroupId id, const Group& group, Ino directory) {
         if (group.about.directory != directory) broken(text(id) + " belongs to another directory");
         if (group.lease.kind == Lease::Kind::dead) broken(text(id) + " is dead and has a name");
-        if (group.lease.kind == Lease::Kind::exclusive) broken(text(id) + " is still held after all is quiet");
+        bool is_left = group.lease.kind == Lease::Kind::exclusive && (group.lease.flags & Lease::kept) == 0;
+        if (is_left) broken(text(id) + " is still held after all is quiet");
         for (const auto& [name, dentry] : group.names) check_name(id, group, name, dentry);
         for (const auto& [slot, record] : group.slots) {
             if (record.kind != SlotRecord::Kind::name) continue;

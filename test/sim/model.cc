@@ -79,10 +79,14 @@ void add(std::vector<int>& errors, const std::vector<int>& more) { errors.insert
 
 }  // namespace
 
+bool Model::is_of_the_lost(const Operation& op) {
+    return !op.is_uncertain && std::find(kGone.begin(), kGone.end(), op.code) != kGone.end();
+}
+
 bool Model::make(const Operation& op, uint32_t number) {
     NodeId parent_id = 0;
     Node* parent = find(op.directory, &parent_id);
-    if (parent == nullptr) return false;
+    if (parent == nullptr) return is_of_the_lost(op);
     std::vector<int> errors;
     if (parent->is_removed) add(errors, kGone);
     if (child(*parent, op.name) != nullptr) errors.push_back(EEXIST);
@@ -92,13 +96,13 @@ bool Model::make(const Operation& op, uint32_t number) {
     const NodeId id = number + 1;
     parent->names[op.name] = id;
     nodes_[id] = {.is_directory = op.kind == Kind::mkdir, .mode = op.mode, .links = 1, .parent = parent_id};
-    if (op.is_uncertain) return true;
-    return shows(id, op.seen) && op.seen.mode == op.mode;
+    if (op.seen.ino != Ino{}) return shows(id, op.seen) && op.seen.mode == op.mode;  // it was told once, or is
+    return op.is_uncertain;
 }
 
 bool Model::remove(const Operation& op) {
     Node* parent = find(op.directory);
-    if (parent == nullptr) return false;
+    if (parent == nullptr) return is_of_the_lost(op);
     std::vector<int> errors;
     if (parent->is_removed) add(errors, kGone);
     NodeId id = 0;
@@ -121,7 +125,7 @@ bool Model::link(const Operation& op) {
     Node* directory = find(op.directory);
     NodeId id = 0;
     Node* node = find(op.ino, &id);
-    if (directory == nullptr || node == nullptr) return false;
+    if (directory == nullptr || node == nullptr) return is_of_the_lost(op);
     std::vector<int> errors;
     if (directory->is_removed) add(errors, kGone);
     if (node->is_directory) errors.push_back(EPERM);
@@ -162,7 +166,7 @@ bool Model::rename(const Operation& op) {
     NodeId from_id = 0, to_id = 0;
     Node* from = find(op.directory, &from_id);
     Node* to = find(op.to_directory, &to_id);
-    if (from == nullptr || to == nullptr) return false;
+    if (from == nullptr || to == nullptr) return is_of_the_lost(op);
     auto errors = why_no_rename(op, *from, *to, from_id, to_id);
     if (!has_answered(op, errors)) return false;
     if (!errors.empty()) return true;
@@ -193,13 +197,13 @@ bool Model::look(const Operation& op) {
     std::vector<int> errors;
     if (op.kind == Kind::get) {
         node = find(op.ino, &id);
-        if (node == nullptr) return false;
+        if (node == nullptr) return is_of_the_lost(op);
         bool is_gone = node->is_directory ? node->is_removed : node->links == 0;
         // Until it is purged an unlinked file can be told by its number; whether it still is, is not promised.
         if (is_gone) return op.code == ENOENT || op.code == ESTALE || (op.code == 0 && op.seen.links == 0);
     } else {
         Node* directory = find(op.directory);
-        if (directory == nullptr) return false;
+        if (directory == nullptr) return is_of_the_lost(op);
         if (directory->is_removed) add(errors, kGone);
         node = child(*directory, op.name, &id);
         if (node == nullptr) errors.push_back(ENOENT);
@@ -213,7 +217,7 @@ bool Model::look(const Operation& op) {
 bool Model::set_mode(const Operation& op) {
     NodeId id = 0;
     Node* node = find(op.ino, &id);
-    if (node == nullptr) return false;
+    if (node == nullptr) return is_of_the_lost(op);
     bool is_gone = node->is_directory ? node->is_removed : node->links == 0;
     if (is_gone) {
         if (op.is_uncertain) return false;
@@ -227,7 +231,7 @@ bool Model::set_mode(const Operation& op) {
 bool Model::list(const Operation& op) {
     if (op.is_uncertain) return true;
     Node* directory = find(op.directory);
-    if (directory == nullptr) return false;
+    if (directory == nullptr) return is_of_the_lost(op);
     if (directory->is_removed) return op.code == ENOENT || op.code == ESTALE || (op.code == 0 && op.listed.empty());
     if (op.code != 0 || op.listed.size() != directory->names.size()) return false;
     for (const auto& [name, seen] : op.listed) {

@@ -67,6 +67,8 @@ private:
     Node* find(Ino ino, NodeId* id = nullptr);
     Node* child(Node& directory, std::string_view name, NodeId* id = nullptr);
     bool is_inside(NodeId directory, NodeId of) const;  // it is, or lies below, `of`
+    // What it is about is not there: it was lost with the mount that made it, or somebody's answer is wrong.
+    static bool is_of_the_lost(const Operation& op);
     bool has_answered(const Operation& op, const std::vector<int>& errors) const;
     bool shows(NodeId id, const Operation::Seen& seen);
 

@@ -75,12 +75,15 @@ private:
         for (const char* name : {"a", "b"}) judge_client.ask({.kind = Operation::Kind::mkdir, .directory = kRootIno, .name = name, .mode = 0755});
         judge_client.ask({.kind = Operation::Kind::create, .directory = kRootIno, .name = "c", .mode = 0644});
 
+        judge_client.commit();
         run_clients();
         // Late mutations of the dead have come, sessions that fell silent can be seen to be dead.
         Clock::system().sleep_ns(4 * kLeaseNs);
         judge_client.look_at_everything();
         judge_client.look_at_everything();  // what the first look finished, the second sees
         for (const auto& what : broken_invariants(*cluster_)) fail("invariant: " + what);
+        for (auto& client : clients_)
+            if (scheduler_.is_dead(client->number()) || client->is_lost()) client->forget_uncommitted();
         end_clients();
         judge_client.stop_beats();
         judge_client.unmount();
@@ -90,6 +93,8 @@ private:
         Random& random = scheduler_.random();
         const SimFaults faults = draw_faults(random);
         if (random.chance(0.4)) shared_.split_names = 2;  // splits in the middle of everything
+        shared_.hold = random.chance(0.75);
+        shared_.synchronous = random.chance(0.2);
         const size_t count = random.between(2, 3);
         for (uint32_t number = 1; number <= count; ++number) {
             clients_.push_back(std::make_unique<Client>(shared_, number, faults));

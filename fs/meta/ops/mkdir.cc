@@ -26,11 +26,11 @@ Result<Place> reserve_place(MetaCore& core, const CreateRequest& request, const 
     return place;
 }
 
-Status make_header(MetaCore& core, const Inode& inode, const PlaceRecord& place) {
+Status make_header(MetaCore& core, const Inode& inode, const PlaceRecord& place, const Lease& lease) {
     GroupId group = place_of(inode.ino).group;
     Mutation m(group_object(group));
     m.absent().create();
-    m.set_xattr(kLeaseXattr, encode(free_lease(1)));
+    m.set_xattr(kLeaseXattr, encode(lease));
     m.set_xattr(kAboutXattr, encode(About{.group = group, .directory = inode.ino}));
     m.set_keys({{kInodeKey, encode(InodeRecord{.inode = inode})}, {kPlaceKey, encode(place)}});
     for (int tries = 0;; ++tries) {
@@ -53,7 +53,9 @@ Result<Inode> mkdir(MetaCore& core, const CreateRequest& request) {
     Place place = TRY(reserve_place(core, request, key));
     inode.ino = ino_of({TRY(core.numbers->next_group()), Slot{0}});
     ObjectName header = group_object(place_of(inode.ino).group);
-    TRY(make_header(core, inode, {request.directory, place}));
+    // Nobody can know its number before its name: it is born in this mount's hands, if groups are held at all.
+    const Lease lease = core.held.wants(header, 1).value_or(free_lease(1));
+    TRY(make_header(core, inode, {request.directory, place}, lease));
 
     Place named;
     auto status = change_group(
@@ -70,8 +72,9 @@ Result<Inode> mkdir(MetaCore& core, const CreateRequest& request) {
             return {};
         });
     if (!status.ok()) {
-        // Nobody knows it.  What a crash here leaves is gc's.
-        (void)core.store.apply(std::move(Mutation(header).xattr_is(kLeaseXattr, encode(free_lease(1))).remove()));
+        // Nobody knows it.  What a crash here leaves is gc's; so is it where the name may yet come to be.
+        bool is_decided = status.code() == EEXIST || status.code() == ENOENT || status.code() == ESTALE;
+        if (is_decided) (void)core.store.apply(std::move(Mutation(header).xattr_is(kLeaseXattr, encode(lease)).remove()));
         return status.error();
     }
     if (named != place)

@@ -276,6 +276,11 @@ Result<std::vector<Purgeable>> purgeable(MetaCore& core, size_t max) {
             TRY(forget_removed(core));
             return cleared;
         }
+        // Bytes go only after the name they had is gone for ever.
+        if (auto committed = core.held.commit(); !committed.ok()) {
+            for (auto& item : items) core.unlinked.push(std::move(item));
+            return committed.error();
+        }
         TRY(Clearing(core).run(std::move(items)));
     }
 }

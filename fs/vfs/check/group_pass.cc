@@ -4,6 +4,7 @@
 
 #include "fs/base/wire.h"
 #include "fs/data/extents.h"
+#include "fs/meta/lease.h"
 #include "fs/vfs/check/file_map.h"
 
 namespace meshfs::check {
@@ -20,7 +21,18 @@ std::string slot_text(Slot slot) { return "slot " + hex(raw(slot)); }
 Status GroupPass::run() {
     Query query(object_);
     query.xattrs().range("", "z").range("", "");
-    Answer answer = TRY(scene_.store.ask(std::move(query)));
+    Answer answer = TRY(scene_.store.ask(query));
+    // What its holder has not written is written when it is asked for; who died has nothing to write.
+    constexpr int kTriesMax = 20;
+    for (int tries = 0; tries < kTriesMax; ++tries) {
+        auto lease = decode_lease(answer.xattrs[kLeaseXattr]);
+        bool may_lack = lease.ok() && (lease->flags & Lease::kept) != 0 && (lease->flags & Lease::write_through) == 0 &&
+                        !lease->is_exclusive_of(scene_.core.session_id());
+        if (!may_lack) break;
+        ask_back(scene_.core, object_, *lease);
+        scene_.core.clock.sleep_ns(50 * kNsPerMs);
+        answer = TRY(scene_.store.ask(query));
+    }
     judge_frame(answer);
     lanes_before_ = answer.ranges.at(0).entries;
     bool are_all_lanes = !answer.ranges.at(0).more, is_one_page = !answer.ranges.at(1).more;

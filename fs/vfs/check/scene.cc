@@ -45,7 +45,9 @@ Status mend_keys(Scene& scene, const ObjectName& object, const std::vector<AsRea
     Wanted wanted{.keys = others};
     for (const auto& [key, value] : as_read) wanted.keys.push_back(key);
     GroupView view = TRY(read_group_now(scene.core, object, wanted));
-    if (!view.lease.is_free()) return fail(EBUSY, "object " + object.name + " is held");
+    if (view.lease.is_exclusive_of(scene.core.session_id()) ? !view.lease.is_kept_by(scene.core.session_id())
+                                                            : !view.lease.is_free())
+        return fail(EBUSY, "object " + object.name + " is held");
     Mutation m(object);
     m.xattr_is(kLeaseXattr, view.lease_value);
     auto now = [&](const std::string& key) {

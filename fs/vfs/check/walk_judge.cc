@@ -70,6 +70,8 @@ Status Walk::judge_lease(GroupPass& pass, const GroupRole& role, const Task& tas
     const Lease lease = *pass.lease;
     const ObjectName object = group_object(role.group);
     Finding finding{.object = object.name, .key = kLeaseXattr, .path = task.path};
+    // Of a mount between its operations: what is in the store is whole.
+    if ((lease.flags & Lease::kept) != 0) return {};
     if (lease.kind == Lease::Kind::exclusive) {
         // What it holds may be half done, and is its business.
         std::string holder = "is held by session " + std::to_string(raw(lease.session));

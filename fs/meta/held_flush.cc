@@ -1,0 +1,232 @@
+// How HeldGroups writes: what is unborn first, then a batch of each group.
+#include <algorithm>
+
+#include "fs/base/log.h"
+#include "fs/meta/held_group.h"
+
+namespace meshfs {
+namespace {
+
+constexpr size_t kInFlightMax = 64;
+constexpr int kTriesMax = 16;
+
+Mutation mutation_of(const ObjectName& object, const Mirror::Changes& changes, bool is_birth, const Lease& before,
+                     const Lease& next) {
+    Mutation m(object);
+    if (is_birth) m.absent().create();
+    else m.xattr_is(kLeaseXattr, encode(before));
+    m.set_xattr(kLeaseXattr, encode(next));
+    if (changes.about) m.set_xattr(kAboutXattr, *changes.about);
+    if (!changes.removed.empty()) m.remove_keys(changes.removed);
+    if (!changes.set.empty()) m.set_keys(changes.set);
+    return m;
+}
+
+}  // namespace
+
+// Shared with the callbacks of the store.
+struct HeldGroups::Sending {
+    Mutex mutex;
+    CondVar ended;
+    size_t in_flight GUARDED_BY(mutex) = 0;
+    std::vector<Status> statuses GUARDED_BY(mutex);
+};
+
+Status HeldGroups::flush(const HeldPtr& only) {
+    {
+        MutexLock lock(only->mutex);
+        bool has_nothing = !only->is_unborn && !only->is_under_way && !only->mirror.is_dirty();
+        if (has_nothing || only->state == Held::State::gone) return {};
+    }
+    return flush_one_turn({only});
+}
+
+Status HeldGroups::flush_births() {
+    {
+        MutexLock lock(mutex_);
+        if (unborn_.empty()) return {};
+    }
+    return flush_one_turn({});
+}
+
+Status HeldGroups::flush_one_turn(const std::vector<HeldPtr>& wanted) {
+    {
+        MutexLock lock(turn_mutex_);
+        while (is_flushing_) turn_over_.wait(turn_mutex_);
+        is_flushing_ = true;
+    }
+    Status status = flush_in_turn(wanted);
+    MutexLock lock(turn_mutex_);
+    is_flushing_ = false;
+    turn_over_.notify_all();
+    return status;
+}
+
+Status HeldGroups::flush_all() {
+    uint64_t turn;
+    {
+        MutexLock lock(turn_mutex_);
+        const uint64_t begun_before = turns_begun_;
+        while (is_flushing_) {
+            turn_over_.wait(turn_mutex_);
+            if (turns_done_ > begun_before) return turn_status_;
+        }
+        is_flushing_ = true;
+        turn = ++turns_begun_;
+    }
+    std::vector<HeldPtr> all;
+    {
+        MutexLock lock(mutex_);
+        for (const auto& [name, held] : dirty_) all.push_back(held);
+        dirty_since_ = 0;
+        is_urgent_ = false;
+    }
+    Status status = flush_in_turn(all);
+    MutexLock lock(turn_mutex_);
+    is_flushing_ = false;
+    turns_done_ = turn;
+    turn_status_ = status;
+    turn_over_.notify_all();
+    return status;
+}
+
+// Whatever a frozen batch names was there when it was frozen: it is born, or among what is unborn afterwards.
+Status HeldGroups::flush_in_turn(const std::vector<HeldPtr>& wanted) {
+    std::vector<Batch> changes, births;
+    for (const HeldPtr& held : wanted)
+        if (auto batch = freeze(held, false)) changes.push_back(std::move(*batch));
+    for (std::set<std::string> seen;;) {
+        std::vector<HeldPtr> unborn;
+        {
+            MutexLock lock(mutex_);
+            for (const auto& [name, held] : unborn_)
+                if (seen.insert(name).second) unborn.push_back(held);
+        }
+        if (unborn.empty()) break;
+        for (const HeldPtr& held : unborn)
+            if (auto batch = freeze(held, true)) births.push_back(std::move(*batch));
+    }
+    Status status = send(births);
+    if (!status.ok()) {
+        for (const Batch& batch : changes) (void)finish(batch, fail(EAGAIN));
+        return status;
+    }
+    return send(changes);
+}
+
+std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is_birth) {
+    MutexLock lock(held->mutex);
+    {
+        MutexLock table(mutex_);
+        if (!is_birth) dirty_.erase(held->object.name);
+    }
+    if (held->state == Held::State::gone || held->is_unborn != is_birth) return {};
+    if (!is_birth && !held->mirror.is_dirty()) return {};
+    Batch batch{.held = held, .is_birth = is_birth, .before = held->lease, .next = held->lease};
+    batch.changes = is_birth ? held->mirror.take_all() : held->mirror.take_changes();
+    if (!is_birth) ++batch.next.epoch;
+    held->is_under_way = true;
+    return batch;
+}
+
+Status HeldGroups::send(std::vector<Batch>& batches) {
+    auto sending = std::make_shared<Sending>();
+    {
+        MutexLock lock(sending->mutex);
+        sending->statuses.resize(batches.size());
+    }
+    for (size_t i = 0; i < batches.size(); ++i) {
+        {
+            MutexLock lock(sending->mutex);
+            while (sending->in_flight >= kInFlightMax) sending->ended.wait(sending->mutex);
+            ++sending->in_flight;
+        }
+        const Batch& b = batches[i];
+        inner_.start(mutation_of(b.held->object, b.changes, b.is_birth, b.before, b.next), [sending, i](Status status) {
+            MutexLock lock(sending->mutex);
+            sending->statuses[i] = std::move(status);
+            --sending->in_flight;
+            sending->ended.notify_all();
+        });
+    }
+    std::vector<Status> statuses;
+    {
+        MutexLock lock(sending->mutex);
+        while (sending->in_flight > 0) sending->ended.wait(sending->mutex);
+        statuses = sending->statuses;
+    }
+    Status first_error;
+    for (size_t i = 0; i < batches.size(); ++i) {
+        Status status = finish(batches[i], insist(batches[i], statuses[i]));
+        if (first_error.ok()) first_error = status;
+    }
+    return first_error;
+}
+
+// While the lease says that the object is ours, the batch is sent again, under the next epoch: then none sent before can
+// take effect any more, and one that did is overwritten with the same.
+Status HeldGroups::insist(Batch& batch, Status status) {
+    auto is_doubtful = [](int code) {
+        return code == ETIMEDOUT || code == EAGAIN || code == ECANCELED || code == EEXIST;
+    };
+    for (int tries = 0; is_doubtful(status.code()) && tries < kTriesMax; ++tries) {
+        if (tries > 0) clock_.sleep_ns(kNsPerMs << std::min(tries, 6));
+        auto now = inner_.ask(std::move(Query(batch.held->object).xattrs()));
+        if (now.code() == ENOENT) {
+            if (!batch.is_birth) return fail(ENOENT);
+        } else if (now.ok()) {
+            auto lease = decode_lease(now->xattrs[kLeaseXattr]);
+            if (!lease.ok() || !is_own(*lease)) return fail(ECANCELED);
+            batch.is_birth = false;
+            batch.before = batch.next = *lease;
+            ++batch.next.epoch;
+        } else {
+            continue;
+        }
+        status = inner_.apply(mutation_of(batch.held->object, batch.changes, batch.is_birth, batch.before, batch.next));
+    }
+    return status;
+}
+
+Status HeldGroups::finish(const Batch& batch, const Status& status) {
+    const HeldPtr& held = batch.held;
+    MutexLock lock(held->mutex);
+    held->error = {};
+    switch (status.code()) {
+        case 0:
+            held->is_under_way = false;
+            held->lease = batch.next;
+            held->mirror.set_lease(encode(batch.next));
+            if (held->is_unborn) {
+                held->is_unborn = false;
+                MutexLock table(mutex_);
+                unborn_.erase(held->object.name);
+                if (held->mirror.is_dirty()) dirty_.emplace(held->object.name, held);
+            }
+            if (held->fills == 0) held->mirror.forget_removed(batch.changes);
+            bytes_ += held->count();
+            held->written_at = clock_.boot_ns();
+            if (held->is_written()) {
+                MutexLock table(mutex_);
+                quiet_.emplace(held->object.name, held);
+            }
+            ++batches_;
+            batched_keys_ += batch.changes.set.size() + batch.changes.removed.size();
+            return {};
+        case ECANCELED:
+        case ENOENT:
+        case EEXIST:
+        case ESHUTDOWN:
+            lose(held, status);
+            held->is_under_way = false;
+            return fail(EIO, "another mount took over what this one had not written");
+        default:
+            held->is_under_way = false;
+            if (!held->is_unborn) held->mirror.put_back(batch.changes);
+            if (status.code() != EAGAIN) held->error = status;
+            note_dirty(held);
+            return status;
+    }
+}
+
+}  // namespace meshfs

@@ -1,0 +1,59 @@
+// One group that HeldGroups has, or is about to take or to let go of.  For held_groups*.cc.
+#pragma once
+
+#include "fs/meta/held_groups.h"
+
+namespace meshfs {
+
+// All but `object` belongs to its mutex.
+struct HeldGroups::Held {
+    enum class State : uint8_t { changing, held, gone };  // changing: its lease; everybody waits
+
+    ObjectName object;
+    Mutex mutex;
+    CondVar changed;
+    State state = State::changing;
+    Lease lease;
+    uint64_t first_epoch = 0;   // of this tenure
+    bool is_unborn = false;     // not in the store
+    bool is_under_way = false;  // a batch of it
+    unsigned fills = 0, misses = 0;
+    Mirror mirror;
+    Status error;               // of the last batch
+    int64_t used = 0, written_at = 0;
+    size_t counted = 0;         // of the mirror's bytes, in HeldGroups::bytes_
+
+    void hold(const Lease& now) {
+        lease = now;
+        first_epoch = now.epoch;
+        mirror.set_lease(encode(now));
+        state = State::held;
+    }
+    // A lease this object had since it is held.
+    bool is_of_tenure(const std::optional<std::string>& value) const {
+        if (!value) return false;
+        auto other = decode_lease(*value);
+        return other.ok() && other->is_kept_by(lease.session) && other->epoch >= first_epoch;
+    }
+    bool is_written() const { return !is_unborn && !is_under_way && !mirror.is_dirty(); }
+    size_t unwritten() const { return is_unborn ? mirror.bytes() : mirror.dirty_bytes(); }
+    bool may_forget() const {
+        return state == State::held && fills == 0 && is_written();
+    }
+    // What the mirror has more or less than when it was last counted.
+    uint64_t count() {
+        uint64_t more = mirror.bytes() - counted;  // modulo 2^64: may be less
+        counted = mirror.bytes();
+        return more;
+    }
+};
+
+// What one group writes at once.
+struct HeldGroups::Batch {
+    HeldPtr held;
+    Mirror::Changes changes;
+    bool is_birth = false;
+    Lease before, next;  // before: not of a birth
+};
+
+}  // namespace meshfs

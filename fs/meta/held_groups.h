@@ -1,0 +1,183 @@
+// Groups this mount has for itself: answered from memory, changed in memory, written in batches.
+//
+// A Store in front of the store.  An object whose lease says `X s e kept`, s being this session, is *held*: queries are
+// answered from its Mirror, mutations change the Mirror and are written later, many in one, guarded on that lease
+// and raising its epoch.  All other objects, and all calls that do not fit, are passed on.  So whoever reads and changes
+// groups does it as if each were free, and is told at once.
+//
+// A group becomes held by a mutation that gives it such a lease: the first change of a free one (`wants`), or its making.
+// One that is read again and again gets `kept` with `write_through`, and so does one that is all written and quiet: others
+// read it as it is in the store, and the first change here takes that back.  It is let go of when another session wants it, after what is
+// not written.  Memory answers only in the session's window; outside it the store does.
+//
+// Order: a batch never names an object that is not in the store.  Objects made and not yet written are *unborn*; each
+// flush writes, first, all of those, whole; then the batches.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "fs/base/clock.h"
+#include "fs/base/mutex.h"
+#include "fs/base/thread.h"
+#include "fs/meta/format.h"
+#include "fs/meta/mirror.h"
+#include "fs/meta/session.h"
+#include "fs/store/store.h"
+
+namespace meshfs {
+
+class HeldGroups final : public Store {
+public:
+    struct Options {
+        bool is_on = true;
+        bool is_synchronous = false;         // each change is in the store when its call returns
+        int64_t commit_ns = kNsPerSecond;    // what is not written is not older
+        size_t bytes_max = 128u << 20;       // of copies, about; past it those not used longest are forgotten
+    };
+    HeldGroups(Store& inner, Clock& clock, Options options)
+        : inner_(inner), clock_(clock), options_(options), commit_ns_(options.commit_ns),
+          is_synchronous_(options.is_synchronous) {}
+    ~HeldGroups() override;
+
+    // Until then, and in a mount without a session, everything is passed on.  in_background: with a thread that writes
+    // what is due and lets go of what others want; else tend() must be called.
+    void begin(Session& session, bool in_background);
+    void set_commit(int64_t ns) { commit_ns_ = ns; }
+    void set_synchronous(bool is_synchronous) { is_synchronous_ = is_synchronous; }
+
+    // The lease a change of that free group, or its making, should give it; none: it stays free.
+    std::optional<Lease> wants(const ObjectName& group, uint64_t epoch) const;
+    // It had to be asked back from another mount: it stays free here for a while, ever longer if that goes on.
+    void was_contended(const std::string& group);
+    // Another session wants it; hands over.  False: it is not held.
+    bool recall(const std::string& group);
+
+    // All that was answered before this call is in the store, or why not.
+    Status commit();
+    void tend();    // what is due
+    Status end();   // commits, lets go of everything; nothing is held from then on
+
+    struct Counts { uint64_t held = 0, unborn = 0, bytes = 0, batches = 0, batched_keys = 0, recalls = 0; };
+    Counts counts() const;
+
+    // --- Store
+    void start(Mutation mutation, Then<void> then) override { inner_.start(std::move(mutation), std::move(then)); }
+    void start(Query query, Then<Answer> then) override { inner_.start(std::move(query), std::move(then)); }
+    void start(Transfer transfer, Then<size_t> then) override { inner_.start(std::move(transfer), std::move(then)); }
+    Status apply(Mutation mutation) override;
+    Result<Answer> ask(Query query) override;
+    Result<std::unique_ptr<Mailbox>> open_mailbox(ObjectName object, MailHandler handler) override {
+        return inner_.open_mailbox(std::move(object), std::move(handler));
+    }
+    void notify(ObjectName object, Buffer message, int seconds_max, Then<Acks> then) override {
+        inner_.notify(std::move(object), std::move(message), seconds_max, std::move(then));
+    }
+    Result<SnapId> create_snap() override { return inner_.create_snap(); }
+    Status remove_snap(SnapId snap) override { return inner_.remove_snap(snap); }
+    StoreId id() override { return inner_.id(); }
+    ClientId client() override { return inner_.client(); }
+    Status fence(const ClientId& client) override { return inner_.fence(client); }
+    bool is_exclusive() const override { return inner_.is_exclusive(); }
+    Status add_data_pool(Pool pool, const std::string& name) override { return inner_.add_data_pool(pool, name); }
+    void set_soft_timeout(int seconds) override { inner_.set_soft_timeout(seconds); }
+    Result<Capacity> capacity(Pool pool) override { return inner_.capacity(pool); }
+    Status list(Pool pool, Visitor visitor) override { return inner_.list(pool, std::move(visitor)); }
+    void stop() override { inner_.stop(); }
+
+private:
+    struct Held;
+    using HeldPtr = std::shared_ptr<Held>;
+    struct Batch;
+    struct Sending;
+
+    HeldPtr find(const std::string& name) const;
+    bool is_own(const Lease& lease) const;
+    bool may_answer() const;
+
+    // None: look again whether it is held.
+    std::optional<Status> change(const HeldPtr& held, const Mutation& mutation);
+    std::optional<Status> change_in_memory(const HeldPtr& held, const Mutation& mutation);
+    std::optional<Status> pass_on(const HeldPtr& held, const Mutation& mutation);
+    std::optional<Result<Answer>> look(const HeldPtr& held, const Query& query);
+    std::optional<Status> fill(const HeldPtr& held, const Query& query);
+
+    // How a group becomes held.
+    HeldPtr reserve(const ObjectName& group);  // null: it is by now, or is about to be
+    Status take(const Mutation& mutation, const Lease& lease);
+    void note_read(const ObjectName& group, const Lease& free);
+    void enter_found(const ObjectName& group, const Lease& lease, const Query& query, const Answer& answer);
+    std::optional<Status> change_flags(const HeldPtr& held, uint8_t flags);
+    // And how that ends.
+    void let_go(const std::string& group);
+    void lose(const HeldPtr& held, const Status& why);
+    void leave_table(const HeldPtr& held);
+
+    // Writes what these have not written, or all; before it everything unborn.
+    Status flush(const HeldPtr& only);
+    Status flush_all();
+    Status flush_births();  // before a mutation that is not held back may name them
+    Status flush_one_turn(const std::vector<HeldPtr>& wanted);
+    Status flush_in_turn(const std::vector<HeldPtr>& wanted);
+    std::optional<Batch> freeze(const HeldPtr& held, bool is_birth);
+    Status send(std::vector<Batch>& batches);
+    Status insist(Batch& batch, Status status);
+    Status finish(const Batch& batch, const Status& status);
+    void note_dirty(const HeldPtr& held);
+
+    void run();
+    void wake();
+    void open_quiet();
+    void forget_unused();
+
+    Store& inner_;
+    Clock& clock_;
+    const Options options_;
+    std::atomic<int64_t> commit_ns_;
+    std::atomic<bool> is_synchronous_;
+    std::atomic<Session*> session_{nullptr};
+
+    // Taken inside a Held's mutex, never around it.
+    mutable Mutex mutex_;
+    std::unordered_map<std::string, HeldPtr> table_ GUARDED_BY(mutex_);
+    std::map<std::string, HeldPtr> unborn_ GUARDED_BY(mutex_), dirty_ GUARDED_BY(mutex_);
+    std::map<std::string, HeldPtr> quiet_ GUARDED_BY(mutex_);  // written, and nobody else may read them
+    int64_t dirty_since_ GUARDED_BY(mutex_) = 0;  // the first of them, by boot_ns(); 0: there is none
+    bool is_urgent_ GUARDED_BY(mutex_) = false;
+    std::set<std::string> recalled_ GUARDED_BY(mutex_);
+    Status lost_ GUARDED_BY(mutex_);
+
+    // Groups fought over, and groups read.
+    static constexpr size_t kRememberedMax = 4096;
+    struct Cooling {
+        int64_t until = 0, pause = 0;
+    };
+    struct Reads {
+        int64_t since = 0;
+        unsigned count = 0;
+    };
+    std::unordered_map<std::string, Cooling> cooling_ GUARDED_BY(mutex_);
+    std::unordered_map<std::string, Reads> reads_ GUARDED_BY(mutex_);
+
+    // One flush at a time; who comes meanwhile shares the next.
+    Mutex turn_mutex_;
+    CondVar turn_over_;
+    bool is_flushing_ GUARDED_BY(turn_mutex_) = false;
+    uint64_t turns_begun_ GUARDED_BY(turn_mutex_) = 0, turns_done_ GUARDED_BY(turn_mutex_) = 0;  // of flush_all()
+    Status turn_status_ GUARDED_BY(turn_mutex_);
+
+    std::atomic<uint64_t> bytes_{0}, batches_{0}, batched_keys_{0}, recalls_{0};
+
+    Mutex wake_mutex_;
+    CondVar woken_;
+    bool is_woken_ GUARDED_BY(wake_mutex_) = false, is_ending_ GUARDED_BY(wake_mutex_) = false;
+    Thread thread_;
+};
+
+}  // namespace meshfs
