@@ -75,7 +75,8 @@ private:
             auto answer = scene_.store.ask(std::move(Query(object).range(after, "b")));
             if (answer.code() == ENOENT) return {};
             if (!answer.ok()) return answer.error();
-            for (const auto& [key, value] : answer->ranges.at(0).entries) {
+            for (const Key& entry : answer->ranges.at(0).entries) {
+                const std::string &key = entry.first, &value = entry.second;  // clang 14 lets no lambda have bindings
                 after = key;
                 auto blobs = blobs_of_reach_key(key);
                 auto record = blobs.ok() ? decode_reach(value) : Result<ReachRecord>(blobs.error());
