@@ -26,37 +26,48 @@ void Invalidate::stop() {
 
 CacheInvalidator Invalidate::hooks() {
     CacheInvalidator hooks;
-    hooks.entry = [this](Ino directory, const std::string& name) { add({Item::Kind::entry, directory, name}); };
-    hooks.inode = [this](Ino ino) { add({Item::Kind::inode, ino, {}}); };
-    hooks.everything = [this] { add({Item::Kind::everything, {}, {}}); };
+    hooks.entry = [this](Ino directory, const std::string& name) { add({Item::Kind::entry, directory, name, {}}); };
+    hooks.inode = [this](Ino ino, std::function<void()> told) { add({Item::Kind::inode, ino, {}, std::move(told)}); };
+    hooks.everything = [this] { add({Item::Kind::everything, {}, {}, {}}); };
     return hooks;
 }
 
 void Invalidate::add(Item item) {
-    MutexLock lock(mutex_);
-    if (stopped_) return;
-    if (queue_.size() >= kQueueMax) {
-        // One sweep says it all, but pages are not in it: keep what concerns inodes.
-        std::erase_if(queue_, [](const Item& old) { return old.kind != Item::Kind::inode; });
-        queue_.push_front({Item::Kind::everything, {}, {}});
-        if (queue_.size() >= kQueueMax) queue_.erase(queue_.begin() + 1, queue_.begin() + kQueueMax / 2);
+    {
+        MutexLock lock(mutex_);
+        if (!stopped_) {
+            if (queue_.size() >= kQueueMax) make_room();
+            queue_.push_back(std::move(item));
+            work_.notify_one();
+            return;
+        }
     }
-    queue_.push_back(std::move(item));
-    work_.notify_one();
+    if (item.told) item.told();
+}
+
+// One sweep says it all, but pages are not in it: what concerns inodes stays as far as it fits, and where somebody waits.
+void Invalidate::make_room() {
+    std::erase_if(queue_, [](const Item& old) { return old.kind != Item::Kind::inode; });
+    size_t excess = queue_.size() < kQueueMax ? 0 : kQueueMax / 2;
+    std::erase_if(queue_, [&](const Item& old) { return excess > 0 && !old.told && excess-- > 0; });
+    queue_.push_front({Item::Kind::everything, {}, {}, {}});
 }
 
 void Invalidate::run() {
     name_this_thread("notify");
     while (true) {
         Item item;
+        bool is_wanted;
         {
             MutexLock lock(mutex_);
             while (queue_.empty() && !stopped_) work_.wait(mutex_);
-            if (stopped_) return;
+            if (queue_.empty()) return;
             item = std::move(queue_.front());
             queue_.pop_front();
+            is_wanted = !stopped_;
         }
-        tell(item);
+        if (is_wanted) tell(item);
+        if (item.told) item.told();
     }
 }
 

@@ -35,8 +35,10 @@ private:
         enum class Kind : uint8_t { entry, inode, everything } kind;
         Ino ino{};
         std::string name;
+        std::function<void()> told;  // may be none; called even if it was never told
     };
     void add(Item item);
+    void make_room() REQUIRES(mutex_);
     void run();
     void tell(const Item& item);
     bool increase_epoch();

@@ -218,7 +218,7 @@ void wait_for_lock(fuse_req_t req, Op op, fuse_ino_t ino, Vfs::LockRequest wante
 void set_lock(fuse_req_t req, Op op, fuse_ino_t ino, const Vfs::LockRequest& wanted, bool waits) {
     if (waits && wanted.type != F_UNLCK) return wait_for_lock(req, op, ino, wanted);
     auto work = [wanted](Vfs& vfs, const Request& request, const Caller&) {
-        reply_status(request, vfs.setlk(request.ino, wanted));
+        vfs.setlk(request.ino, wanted, [request](Status done) { reply_status(request, done); });
     };
     on_worker(req, op, ino, work);
 }

@@ -221,14 +221,19 @@ void VfsCore::changed_name(const Caller& caller, Ino directory, std::string_view
     for (auto& observer : observers) observer({kind, directory, std::string(name), ino});
 }
 
+void VfsCore::tell_kernel(Ino ino, std::function<void()> told) {
+    std::function<void(Ino, std::function<void()>)> tell;
+    {
+        MutexLock lock(mutex);
+        tell = invalidator.inode;
+    }
+    if (tell) tell(ino == settings.root ? kRootIno : ino, std::move(told));
+    else if (told) told();
+}
+
 void VfsCore::changed_inode(bool by_kernel, Ino ino) {
     if (!by_kernel) {
-        std::function<void(Ino)> tell;
-        {
-            MutexLock lock(mutex);
-            tell = invalidator.inode;
-        }
-        if (tell) tell(ino == settings.root ? kRootIno : ino);
+        tell_kernel(ino, nullptr);
     }
     for (auto& observer : observers) observer({Change::Kind::changed, {}, {}, ino});
 }

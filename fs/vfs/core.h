@@ -51,6 +51,8 @@ public:
     static void clear_privileges(Inode& inode);  // setuid, setgid, security.capability
     // Kernel caches of what somebody else than the kernel changed.
     void changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino);
+    // It forgets attributes and pages; told, if there is one: when it has.  Never blocks.
+    void tell_kernel(Ino ino, std::function<void()> told);
     void changed_inode(bool by_kernel, Ino ino);
 
     // A new file's handle.  `file` counts as a use, which the handle takes over.

@@ -34,16 +34,25 @@ void remember(VfsCore& core, Ino ino, const Vfs::LockRequest& request) {
 }
 
 // Who gets a lock sees what was written under it before: bytes are published before it is let go, and looked up anew
-// once it is there.
+// once it is there; the kernel forgets older ones before the lock is answered.
 void publish_before_unlock(VfsCore& core, Ino ino) {
     auto file = core.locks_locally() ? nullptr : core.open_inodes->find(ino);
     if (file != nullptr && file->data->is_dirty()) (void)core.publisher->publish(*file);  // kept, told at close
 }
 
-void look_anew(VfsCore& core, Ino ino) {
+void look_anew(VfsCore& core, Ino ino, Then<void> then) {
     auto file = core.locks_locally() ? nullptr : core.open_inodes->find(ino);
-    if (file == nullptr) return;
+    if (file == nullptr) return then({});
     if (auto inode = core.meta.get(ino)) core.publisher->take_over(*file, *inode);
+    // Not only of what was taken over just now: who did that before may not have been heard yet.
+    uint64_t takeovers = file->takeovers;
+    if (takeovers == file->takeovers_told) return then({});
+    core.tell_kernel(ino, [file, takeovers, then = std::move(then)] {
+        uint64_t before = file->takeovers_told;
+        while (before < takeovers && !file->takeovers_told.compare_exchange_weak(before, takeovers)) {
+        }
+        then({});
+    });
 }
 
 }  // namespace
@@ -73,35 +82,35 @@ Result<Vfs::LockRequest> Vfs::getlk(Ino ino, const LockRequest& request) {
     return answer;
 }
 
-Status Vfs::setlk(Ino ino, const LockRequest& request) {
-    if (is_served(ino)) return fail(ENOSYS);
+void Vfs::setlk(Ino ino, const LockRequest& request, Then<void> then) {
+    if (is_served(ino)) return then(fail(ENOSYS));
     ino = core_->inner(ino);
-    FileLock wanted = TRY(lock_of(*core_, request));
-    if (request.type == F_UNLCK) {
-        publish_before_unlock(*core_, ino);
-        if (core_->locks_locally()) core_->lock_table.unlock(ino, wanted);
-        else TRY(meta_.unlock(ino, wanted));
-    } else {
-        remember(*core_, ino, request);
-        if (core_->locks_locally()) TRY(core_->lock_table.lock(ino, wanted, nullptr));
-        else TRY(meta_.lock(ino, wanted, nullptr));
-        look_anew(*core_, ino);
-    }
+    auto wanted = lock_of(*core_, request);
+    if (!wanted) return then(wanted.error());
+    const bool locks = request.type != F_UNLCK;
+    if (locks) remember(*core_, ino, request);
+    else publish_before_unlock(*core_, ino);
+    Status done;
+    if (!core_->locks_locally()) done = locks ? meta_.lock(ino, *wanted, nullptr) : meta_.unlock(ino, *wanted);
+    else if (locks) done = core_->lock_table.lock(ino, *wanted, nullptr);
+    else core_->lock_table.unlock(ino, *wanted);
+    if (!done) return then(done);
     core_->lock_waits->try_again(ino);  // also after a lock: it may have been a weaker one than before
-    return {};
+    if (locks) look_anew(*core_, ino, std::move(then));
+    else then({});
 }
 
 void Vfs::setlkw(Ino ino, const LockRequest& request, uint64_t ticket, Then<void> then) {
     if (is_served(ino)) return then(fail(ENOSYS));
-    if (request.type == F_UNLCK) return then(setlk(ino, request));
+    if (request.type == F_UNLCK) return setlk(ino, request, std::move(then));
     ino = core_->inner(ino);
     auto wanted = lock_of(*core_, request);
     if (!wanted) return then(wanted.error());
     remember(*core_, ino, request);
     core_->lock_waits->wait(ticket, ino, *wanted, [this, ino, then = std::move(then)](Status done) {
-        if (done) look_anew(*core_, ino);
-        then(done);
-        if (done) core_->lock_waits->try_again(ino);
+        if (!done) return then(done);
+        core_->lock_waits->try_again(ino);
+        look_anew(*core_, ino, then);
     });
 }
 

@@ -33,6 +33,8 @@ struct OpenInode {
     std::atomic<bool> may_be_privileged{true}; // setuid, setgid or security.capability may be there
     std::atomic<bool> had_posix_lock{false};   // no FOPEN_NOFLUSH any more
     std::atomic<bool> are_pages_stale{false};  // another mount's bytes were taken over since the last open
+    std::atomic<uint64_t> takeovers{0};        // of another mount's bytes, and of those how many the kernel was told of
+    std::atomic<uint64_t> takeovers_told{0};   // before somebody got a lock
     std::atomic<uint64_t> version{0};          // content version that `data` is based on; changed under `turn`
 
     // Writing beside other mounts (sharing.h).

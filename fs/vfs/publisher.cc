@@ -112,6 +112,7 @@ Status Publisher::rebase(OpenInode& file, const Inode& inode) {
     TRY(file.data->rebase(inode.map));
     file.version = inode.content_version;
     file.are_pages_stale = true;
+    ++file.takeovers;
     others_wrote_(file.ino);
     return {};
 }

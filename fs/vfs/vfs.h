@@ -70,7 +70,8 @@ struct VfsSettings {
 // mounts, leases).  Must not block.
 struct CacheInvalidator {
     std::function<void(Ino directory, const std::string& name)> entry;
-    std::function<void(Ino)> inode;      // attributes and pages
+    // Attributes and pages.  told, if there is one: called when the kernel has none from before any more, on any thread.
+    std::function<void(Ino, std::function<void()> told)> inode;
     std::function<void()> everything;
 };
 
@@ -158,7 +159,8 @@ public:
         bool flock = false;
     };
     Result<LockRequest> getlk(Ino ino, const LockRequest&);  // type F_UNLCK: free
-    Status setlk(Ino ino, const LockRequest&);               // EAGAIN
+    // EAGAIN.  Told when the kernel, too, has no bytes from before the lock.
+    void setlk(Ino ino, const LockRequest&, Then<void> then);
     // Waits without a thread; cancel_setlk ends it with EINTR.  `ticket` is the caller's name for the wait.
     void setlkw(Ino ino, const LockRequest&, uint64_t ticket, Then<void> then);
     void cancel_setlk(uint64_t ticket);
