@@ -82,7 +82,7 @@ int64_t host_create_nameless(const meshfs_host* host, const char* directory, uin
     if (!opened) return answer_of(i, opened.error());
     auto number = i.add_file({opened->handle, opened->attributes.inode.ino});
     if (number) return static_cast<int64_t>(*number);
-    i.vfs().release(opened->handle, 0, false);
+    i.vfs().release(opened->handle, false);
     return answer_of(i, number.error());
 }
 

@@ -42,7 +42,7 @@ int host_close(const meshfs_host* host, uint64_t number) noexcept {
     auto file = i.take_file(number);
     if (!file) return answer_of(i, file.error());
     Status flushed = i.vfs().flush(file->handle, 0);
-    i.vfs().release(file->handle, 0, false);
+    i.vfs().release(file->handle, false);
     return answer(i, flushed);
 }
 

@@ -117,7 +117,7 @@ void PluginInstance::stop() {
         files.swap(files_);
         listings_.clear();
     }
-    for (auto& [number, file] : files) vfs_.release(file.handle, 0, false);
+    for (auto& [number, file] : files) vfs_.release(file.handle, false);
 }
 
 Result<Ino> PluginInstance::prefix_ino() {

@@ -13,6 +13,7 @@
 #include "fs/meta/meta.h"
 #include "fs/store/fault_store.h"
 #include "fs/store/memory_store.h"
+#include "fs/store/reconnecting_store.h"
 #include "fs/vfs/turn.h"
 #include "fs/vfs/vfs.h"
 
@@ -78,9 +79,12 @@ private:
 class Mount {
 public:
     explicit Mount(std::shared_ptr<MemoryCluster> cluster, VfsSettings settings = {}, MetaOptions options = {}) {
-        auto faulty = std::make_unique<FaultStore>(std::make_unique<MemoryStore>(std::move(cluster)));
-        faults = faulty.get();
-        store = std::move(faulty);
+        auto connect = [this, cluster]() -> Result<std::unique_ptr<Store>> {
+            auto faulty = std::make_unique<FaultStore>(std::make_unique<MemoryStore>(cluster));
+            faults = faulty.get();
+            return std::unique_ptr<Store>(std::move(faulty));
+        };
+        store = std::make_unique<ReconnectingStore>(must(connect()), connect);
         meta = must(Meta::open(*store, Clock::system(), std::move(options)));
         vfs = std::make_unique<Vfs>(*store, *meta, Clock::system(), settings);
     }
@@ -146,7 +150,7 @@ public:
     }
     Status close(uint64_t handle, uint64_t owner = 0) {
         Status told = vfs->flush(handle, owner);
-        vfs->release(handle, owner, false);
+        vfs->release(handle, false);
         return told;
     }
     // A whole file.

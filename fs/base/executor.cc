@@ -22,6 +22,11 @@ void Gate::close() {
     while (inside_ > 0) empty_.wait(mutex_);
 }
 
+void Gate::open() {
+    MutexLock lock(mutex_);
+    closed_ = false;
+}
+
 Executor::Executor(std::string name, size_t threads, size_t queue_max) : queue_max_(queue_max) {
     for (size_t i = 0; i < threads; ++i) threads_.emplace_back(name, [this] { run(); });
 }

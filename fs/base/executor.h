@@ -18,6 +18,7 @@ public:
     bool enter();  // false: closed; else leave() follows
     void leave();
     void close();  // returns when all who entered have left; any number of times
+    void open();   // as at first
 
 private:
     Mutex mutex_;

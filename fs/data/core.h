@@ -82,6 +82,8 @@ public:
     Core(Store& store_in, Clock& clock_in, DataSettings settings_in, DataHooks hooks_in)
         : store(store_in), clock(clock_in), settings(settings_in), hooks(std::move(hooks_in)),
           budget(settings.dirty_bytes_max) {}
+    SessionId session() const { return hooks.session ? hooks.session() : SessionId{}; }
+
     Store& store;
     Clock& clock;
     const DataSettings settings;

@@ -31,8 +31,10 @@ struct DataHooks {
     std::function<Result<uint64_t>(BlobId blob, Ino home, uint64_t first_object, uint64_t last_object)> record_reach;
     // All of it that was stored is published, and no more comes.  Never blocks.
     std::function<void(BlobId)> forget_reach;
-    SessionId session{};  // in the upper half of the ids that next_blob gives
-    // Bytes of this file have waited flush_after_ns, or room is needed: flush and publish it soon.  Must not block.
+    std::function<SessionId()>
+        session;  // as now in the upper half of the ids that next_blob gives; never blocks
+    // Bytes of this file have waited flush_after_ns, or room is needed: flush and publish it soon.  Must not
+    // block.
     std::function<void(Ino)> flush_wanted;
     // Call FileData::send of this file soon, until it answers false.  Must not block.
     std::function<void(Ino)> send_wanted;
@@ -91,6 +93,8 @@ public:
     virtual void set_alone(bool alone) = 0;
     // Drops own unpublished writes (the file is gone, or was lost).
     virtual void discard() = 0;
+    // The session is over that gave its blobs: discard(), and none of them is gone on with.
+    virtual void begin_anew() = 0;
     // Nobody has it open any more, and no other object of this inode is there yet: what is on record of its blobs may go.
     virtual void closed() = 0;
 };

@@ -171,4 +171,14 @@ void FileDataNow::discard() {
     mtime_ = {};
 }
 
+// Their records went with the session, and gc looks what of them is mapped: not what would be added from now
+// on.
+void FileDataNow::begin_anew() {
+    discard();
+    MutexLock lock(mutex_);
+    reached_.clear();
+    left_over_.clear();
+    fresh_ = {};
+}
+
 }  // namespace meshfs

@@ -42,6 +42,7 @@ public:
     Status rebase(const FileMap& map) override;
     void set_alone(bool alone) override;
     void discard() override;
+    void begin_anew() override;
     void closed() override;
 
 private:

@@ -29,7 +29,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
             set.kill_suid_sgid = true;
             auto done = vfs.setattr(c, request.ino, set);
             if (!done.ok()) {
-                vfs.release(opened->handle, 0, false);
+                vfs.release(opened->handle, false);
                 return reply_error(request, done.error());
             }
             request.session->forget_privileges(request.ino);
@@ -102,9 +102,9 @@ void op_flush(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
 void op_release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
     FuseSession& session = session_of(req);
     Request request = session.begin(req, Op::release, ino);
-    session.post_release(request.ino, [request, handle = file->fh, owner = file->lock_owner,
-                                       flock = file->flock_release != 0] {
-        request.session->vfs().release(handle, owner, flock);
+    session.vfs().begin_release(file->fh);
+    session.post_release(request.ino, [request, handle = file->fh, flock = file->flock_release != 0] {
+        request.session->vfs().release(handle, flock);
         reply_ok(request);
     });
 }

@@ -32,7 +32,9 @@ void on_worker(fuse_req_t req, Op op, uint64_t nodeid, Work work) {
     FuseSession& session = session_of(req);
     Request request = session.begin(req, op, nodeid);
     session.post(request.ino, [request, caller = caller_of(req), work = std::move(work)]() mutable {
-        work(request.session->vfs(), request, caller);
+        Vfs& vfs = request.session->vfs();
+        vfs.wait_while_away();
+        work(vfs, request, caller);
     });
 }
 

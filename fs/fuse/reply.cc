@@ -17,6 +17,8 @@ namespace {
 
 // 0, or the errno with which the kernel refused: ENOENT if the caller was interrupted and is gone.
 int send(const Request& request, int code, const iovec* pieces, int count) {
+    if (code == ESHUTDOWN)
+        code = EIO;  // what stores say to a client that is dead; of a file no program expects it
     request.session->end(request, code);
     if (request.handle == nullptr) return request.session->send_raw(request.unique, code, pieces, count);
     if (code != 0) return -fuse_reply_err(request.handle, code);
@@ -170,7 +172,7 @@ void reply_statx(const Request& request, const Attributes& attributes, uint32_t 
 
 void reply_open(const Request& request, const OpenedFile& file, int asked) {
     FuseSession& session = *request.session;
-    if (send_struct(request, open_out(request, file, asked)) != 0) session.vfs().release(file.handle, 0, false);
+    if (send_struct(request, open_out(request, file, asked)) != 0) session.vfs().release(file.handle, false);
 }
 
 void reply_create(const Request& request, const OpenedFile& file, int asked) {
@@ -182,7 +184,7 @@ void reply_create(const Request& request, const OpenedFile& file, int asked) {
     out.open = open_out(request, file, asked);
     FuseSession& session = *request.session;
     if (send_struct(request, out) == 0) return;
-    session.vfs().release(file.handle, 0, false);
+    session.vfs().release(file.handle, false);
     session.vfs().forget(file.attributes.inode.ino, 1);
 }
 

@@ -531,6 +531,27 @@ void HeldGroups::forget_unused() {
     }
 }
 
+bool HeldGroups::give_up() {
+    std::set<HeldPtr> unwritten;
+    bool was_lost;
+    {
+        MutexLock lock(mutex_);
+        was_lost = !lost_.ok();
+        for (const auto* list : {&unborn_, &dirty_})
+            for (const auto& [name, held] : *list) unwritten.insert(held);
+    }
+    for (const HeldPtr& held : unwritten) {
+        MutexLock lock(held->mutex);
+        lose(held, fail(ESHUTDOWN));
+    }
+    return was_lost || !unwritten.empty();
+}
+
+void HeldGroups::note_lost() {
+    MutexLock lock(mutex_);
+    lost_ = fail(EIO, "another mount took over what this one had not written");
+}
+
 Status HeldGroups::end() {
     if (session_ == nullptr) return {};
     {

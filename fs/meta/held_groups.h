@@ -62,6 +62,9 @@ public:
     // All that was answered before this call is in the store, or why not.
     Status commit();
     void tend();    // what is due
+    // What is not written will never be: the session is over.  True: there was something.
+    bool give_up();
+    void note_lost();  // the next commit() says that something was lost
     Status end();   // commits, lets go of everything; nothing is held from then on
 
     struct Counts { uint64_t held = 0, unborn = 0, bytes = 0, batches = 0, batched_keys = 0, recalls = 0; };

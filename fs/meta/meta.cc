@@ -1,4 +1,4 @@
-// Meta: opens a session, and hands each call to its operation.
+// Meta: opens a session, and hands each call to its operation.  How another session begins is in anew.cc.
 #include "fs/meta/meta.h"
 
 #include <unistd.h>
@@ -48,8 +48,15 @@ static void tend(MetaCore& core) {
     tend_intents(core);
 }
 
-Meta::Meta(std::unique_ptr<MetaCore> core) : core_(std::move(core)) {}
-Meta::~Meta() = default;
+Meta::Meta(Store& store, Clock& clock, MetaOptions options, VolumeInfo volume)
+    : store_(store),
+      clock_(clock),
+      options_(std::move(options)),
+      volume_(std::move(volume)),
+      commit_ns_(options_.commit_ns),
+      is_synchronous_(options_.synchronous) {}
+
+Meta::~Meta() { stop_anew(); }
 
 Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions options) {
     VolumeInfo info = TRY(read_volume(store));
@@ -60,10 +67,21 @@ Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions
         char host[256] = "";
         if (gethostname(host, sizeof host - 1) == 0) options.host = host;
     }
-    auto core = std::make_unique<MetaCore>(store, clock, std::move(options), std::move(info));
-    if (!core->options.read_only) {
-        core->numbers = TRY(Numbers::take(store, clock));
-        core->session = TRY(Session::begin(store, clock, core->volume, core->numbers->session(), core->options));
+    std::unique_ptr<Meta> meta(new Meta(store, clock, std::move(options), std::move(info)));
+    TRY(meta->begin());
+    if (meta->options_.background && !meta->options_.read_only && !store.is_exclusive())
+        meta->anew_ = Thread("anew", [raw = meta.get()] { raw->run_anew(); });
+    return meta;
+}
+
+Status Meta::begin() {
+    MetaOptions options = options_;
+    options.commit_ns = commit_ns_;
+    options.synchronous = is_synchronous_;
+    auto core = std::make_unique<MetaCore>(store_, clock_, std::move(options), volume_);
+    if (!options_.read_only) {
+        core->numbers = TRY(Numbers::take(store_, clock_));
+        core->session = TRY(Session::begin(store_, clock_, volume_, core->numbers->session(), core->options));
         core->session->on_recall([core = core.get()](const std::string& object) {
             if (!core->rooms.tell(object) && !core->held.recall(object)) core->recalled.push(object);
         });
@@ -71,13 +89,19 @@ Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions
         core->session->on_question([raw = core.get()](std::string_view question) {
             return ops::answer_which_are_open(*raw, question);
         });
+        core->session->on_death([this] { died(); });
         core->held.begin(*core->session, core->options.background);
+        session_ = core->session_id();
     }
-    return std::unique_ptr<Meta>(new Meta(std::move(core)));
+    core_ = std::move(core);
+    return {};
 }
 
 Status Meta::close() {
-    unwatch_locks();
+    stop_anew();
+    MutexLock lock(anew_mutex_);
+    if (!core_) return fail(ESHUTDOWN, "this mount was declared dead, and no other session could begin");
+    core_->lock_watches.stop();
     if (!core_->session) return {};
     core_->session->stop_beats();
     tend(*core_);
@@ -90,71 +114,125 @@ Status Meta::close() {
     return core_->session->end();
 }
 
-Result<Inode> Meta::lookup(Ino directory, std::string_view name) { return ops::lookup(*core_, directory, name); }
-Result<Inode> Meta::create(const CreateRequest& request) { return ops::create(*core_, request); }
-Result<Inode> Meta::mkdir(const CreateRequest& request) { return ops::mkdir(*core_, request); }
-Result<Inode> Meta::create_unnamed(const CreateRequest& request) { return ops::create_unnamed(*core_, request); }
-Result<Unlinked> Meta::unlink(Ino directory, std::string_view name) { return ops::unlink(*core_, directory, name); }
-Result<Unlinked> Meta::rmdir(Ino directory, std::string_view name) { return ops::rmdir(*core_, directory, name); }
+// Answers what `call` answers; without a core ESHUTDOWN, if that is something to answer, or nothing.
+template <class Call, class... Arguments>
+auto Meta::with(Call call, Arguments&&... arguments) const {
+    using Answer = decltype(call(*core_, std::forward<Arguments>(arguments)...));
+    if (!gate_.enter()) {
+        if constexpr (std::is_constructible_v<Answer, Error>)
+            return Answer(fail(ESHUTDOWN, "this mount was declared dead and begins anew"));
+        else return Answer();
+    }
+    struct Leave {
+        Gate& gate;
+        ~Leave() { gate.leave(); }
+    } leave{gate_};
+    return call(*core_, std::forward<Arguments>(arguments)...);
+}
+
+Result<Inode> Meta::lookup(Ino directory, std::string_view name) {
+    return with(ops::lookup, directory, name);
+}
+Result<Inode> Meta::create(const CreateRequest& request) { return with(ops::create, request); }
+Result<Inode> Meta::mkdir(const CreateRequest& request) { return with(ops::mkdir, request); }
+Result<Inode> Meta::create_unnamed(const CreateRequest& request) {
+    return with(ops::create_unnamed, request);
+}
+Result<Unlinked> Meta::unlink(Ino directory, std::string_view name) {
+    return with(ops::unlink, directory, name);
+}
+Result<Unlinked> Meta::rmdir(Ino directory, std::string_view name) {
+    return with(ops::rmdir, directory, name);
+}
 Result<Inode> Meta::link(Ino ino, Ino directory, std::string_view name) {
-    return ops::link(*core_, ino, directory, name);
+    return with(ops::link, ino, directory, name);
 }
-Result<Renamed> Meta::rename(const RenameRequest& request) { return ops::rename(*core_, request); }
+Result<Renamed> Meta::rename(const RenameRequest& request) { return with(ops::rename, request); }
 Result<Renamed> Meta::publish(Ino ino, Ino directory, std::string_view name, const PublishCondition& when) {
-    return ops::publish(*core_, ino, directory, name, when);
+    return with(ops::publish, ino, directory, name, when);
 }
-Result<ListPage> Meta::list(const ListRequest& request) { return ops::list(*core_, request); }
-Result<Inode> Meta::get(Ino ino) { return ops::get(*core_, ino); }
-Result<Inode> Meta::change(Ino ino, const ChangeInode& change) { return ops::change(*core_, ino, change); }
-Result<std::pair<Ino, std::string>> Meta::name_of(Ino ino) { return ops::name_of(*core_, ino); }
+Result<ListPage> Meta::list(const ListRequest& request) { return with(ops::list, request); }
+Result<Inode> Meta::get(Ino ino) { return with(ops::get, ino); }
+Result<Inode> Meta::change(Ino ino, const ChangeInode& change) { return with(ops::change, ino, change); }
+Result<std::pair<Ino, std::string>> Meta::name_of(Ino ino) { return with(ops::name_of, ino); }
 
-Status Meta::commit() { return core_->held.commit(); }
-void Meta::set_commit(int64_t ns) { core_->held.set_commit(ns); }
-void Meta::set_synchronous(bool is_synchronous) { core_->held.set_synchronous(is_synchronous); }
+Status Meta::commit() {
+    return with([](MetaCore& core) { return core.held.commit(); });
+}
+void Meta::set_commit(int64_t ns) {
+    commit_ns_ = ns;
+    with([=](MetaCore& core) { core.held.set_commit(ns); });
+}
+void Meta::set_synchronous(bool is_synchronous) {
+    is_synchronous_ = is_synchronous;
+    with([=](MetaCore& core) { core.held.set_synchronous(is_synchronous); });
+}
 
-Result<Inode> Meta::opened(Ino ino) { return ops::opened(*core_, ino); }
-void Meta::released(Ino ino) { ops::released(*core_, ino); }
-Result<std::vector<Purgeable>> Meta::purgeable(size_t max) { return ops::purgeable(*core_, max); }
-Status Meta::purged(const Purgeable& item) { return ops::purged(*core_, item); }
-Result<Meta::GcReport> Meta::collect(std::function<void(uint64_t)> progress) { return ops::collect(*core_, progress); }
+Result<Inode> Meta::opened(Ino ino) { return with(ops::opened, ino); }
+void Meta::released(Ino ino) { with(ops::released, ino); }
+Result<std::vector<Purgeable>> Meta::purgeable(size_t max) { return with(ops::purgeable, max); }
+Status Meta::purged(const Purgeable& item) { return with(ops::purged, item); }
+Result<Meta::GcReport> Meta::collect(std::function<void(uint64_t)> progress) {
+    return with(ops::collect, progress);
+}
 
 Status Meta::lock(Ino ino, const FileLock& wanted, FileLock* conflict) {
-    return ops::lock(*core_, ino, wanted, conflict);
+    return with(ops::lock, ino, wanted, conflict);
 }
 Result<std::optional<FileLock>> Meta::test_lock(Ino ino, const FileLock& wanted) {
-    return ops::test_lock(*core_, ino, wanted);
+    return with(ops::test_lock, ino, wanted);
 }
-Status Meta::unlock(Ino ino, const FileLock& range) { return ops::unlock(*core_, ino, range); }
+Status Meta::unlock(Ino ino, const FileLock& range) { return with(ops::unlock, ino, range); }
 Status Meta::unlock_owner(Ino ino, FileLock::Family family, uint64_t owner) {
     return unlock(ino, {.family = family, .owner = owner});
 }
 void Meta::watch_locks(Ino ino, std::function<void()> changed) {
-    core_->lock_watches.watch(core_->store, ino, std::move(changed));
+    with([&](MetaCore& core) { core.lock_watches.watch(core.store, ino, std::move(changed)); });
 }
-void Meta::unwatch_locks() { core_->lock_watches.stop(); }
+void Meta::unwatch_locks() {
+    with([](MetaCore& core) { core.lock_watches.stop(); });
+}
 
 void Meta::ask_for_room(SessionId writer, Ino ino, uint64_t write_version) {
-    core_->session->recall(writer, Rooms::recall_name(ino), write_version);
+    with([&](MetaCore& core) { core.session->recall(writer, Rooms::recall_name(ino), write_version); });
 }
-void Meta::on_room_wanted(std::function<void(Ino)> wanted) { core_->rooms.on_wanted(std::move(wanted)); }
-Result<bool> Meta::is_alive(SessionId other) { return TRY(core_->look_at(other)) == SessionState::alive; }
+void Meta::on_room_wanted(std::function<void(Ino)> wanted) {
+    MutexLock lock(anew_mutex_);
+    room_wanted_ = std::move(wanted);
+    if (core_) core_->rooms.on_wanted(room_wanted_);
+}
+Result<bool> Meta::is_alive(SessionId other) {
+    return with(
+        [&](MetaCore& core) -> Result<bool> { return TRY(core.look_at(other)) == SessionState::alive; });
+}
 
-BlobId Meta::next_blob(Ino home) { return core_->reaches.next(session(), home); }
+// None while there is no session: whoever stores under it finds that the store takes nothing from him either.
+BlobId Meta::next_blob(Ino home) {
+    return with([&](MetaCore& core) { return core.reaches.next(session(), home); });
+}
 Result<uint64_t> Meta::record_reach(BlobId blob, Ino home, uint64_t first_object, uint64_t last_object) {
-    TRY(core_->check_may_change());
-    return core_->reaches.record(*core_->session, blob, home, first_object, last_object);
+    return with([&](MetaCore& core) -> Result<uint64_t> {
+        TRY(core.check_may_change());
+        return core.reaches.record(*core.session, blob, home, first_object, last_object);
+    });
 }
-void Meta::forget_reach(BlobId blob) { core_->reaches.forget(blob); }
-Result<std::vector<Meta::LeftReach>> Meta::left_reaches() { return ops::left_reaches(*core_); }
-Result<bool> Meta::cleared(const LeftReach& reach) { return ops::cleared(*core_, reach); }
+void Meta::forget_reach(BlobId blob) {
+    with([&](MetaCore& core) { core.reaches.forget(blob); });
+}
+Result<std::vector<Meta::LeftReach>> Meta::left_reaches() { return with(ops::left_reaches); }
+Result<bool> Meta::cleared(const LeftReach& reach) { return with(ops::cleared, reach); }
 
-const VolumeInfo& Meta::volume() const { return core_->volume; }
-SessionId Meta::session() const { return core_->session_id(); }
-Result<std::vector<SessionInfo>> Meta::sessions() { return list_sessions(core_->store, core_->clock, session()); }
-bool Meta::is_in_window() const { return !core_->session || core_->session->is_in_window(); }
-void Meta::tick() {
-    if (core_->session) core_->session->tick();
+const VolumeInfo& Meta::volume() const { return volume_; }
+SessionId Meta::session() const { return session_; }
+Result<std::vector<SessionInfo>> Meta::sessions() { return list_sessions(store_, clock_, session()); }
+bool Meta::is_in_window() const {
+    return with([](MetaCore& core) { return !core.session || core.session->is_in_window(); });
 }
-int64_t Meta::cache_ns() const { return core_->store.is_exclusive() ? 60 * kNsPerSecond : 0; }
+void Meta::tick() {
+    with([](MetaCore& core) {
+        if (core.session) core.session->tick();
+    });
+}
+int64_t Meta::cache_ns() const { return store_.is_exclusive() ? 60 * kNsPerSecond : 0; }
 
 }  // namespace meshfs

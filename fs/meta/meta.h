@@ -1,11 +1,13 @@
-// Names: the table of contents of what can be done with them.  The rule of each operation is in ops/<verb>.cc.
+// Names: the table of contents of what can be done with them.  The rule of each operation is in
+// ops/<verb>.cc.
 //
 // Threads: any; all calls block on the store unless said otherwise.  Permissions are the caller's business
 // (the kernel's or fs/vfs'); rules of the tree (EEXIST, ENOTEMPTY, loops) are decided here, atomically among
 // all mounts.  Errors besides the named: those of Store; EIO with object and key for damaged records;
-// ESTALE for a number that leads nowhere; ESHUTDOWN once the session is dead.
+// ESTALE for a number that leads nowhere; ESHUTDOWN while the session is dead and no other has begun.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,7 +16,10 @@
 #include <vector>
 
 #include "fs/base/clock.h"
+#include "fs/base/executor.h"
+#include "fs/base/mutex.h"
 #include "fs/base/result.h"
+#include "fs/base/thread.h"
 #include "fs/meta/inode.h"
 #include "fs/meta/lock_list.h"
 #include "fs/store/store.h"
@@ -50,7 +55,6 @@ struct MetaOptions {
     bool read_only = false;        // no session is made, every change is EROFS
     size_t split_names = 10'000;   // a group splits beyond
     // Groups changed or read often here are answered from memory and written in batches, where others share the store.
-    // Off: a mount that was away for T is then declared dead more often, and has to be mounted anew.
     bool hold = false;
     bool synchronous = false;      // each change is in the store when its call returns
     int64_t commit_ns = 1'000'000'000;  // what is not there yet is not older
@@ -228,14 +232,53 @@ public:
     bool is_in_window() const;
     // Kernel caches may keep answers this long; 0 on shared stores (groups are free), long if is_exclusive.
     int64_t cache_ns() const;
-    // Somebody else (a plugin, a visitor) may want to know: called after a change of this mount's.
     void tick();  // one beat, one look at recalls; for simulations (background = false)
 
-    MetaCore& core() { return *core_; }
+    // --- a mount that was away for too long and was declared dead begins anew, as another session: by
+    // itself, or, without background, by this.  Nothing of before can take effect then.  What was not in the
+    // store is lost: commit() says so, once.  Errors: there is none yet, call again; EOPNOTSUPP: fenced, and
+    // this store cannot connect anew.
+    Status begin_anew();
+    // What stands on the session.  lost: what was not published is to be given up; calls are ESHUTDOWN
+    // meanwhile. begun: the new one is there; what is open is to be said again, by opened().  On a thread of
+    // Meta's or of begin_anew(); null: not called any more once this returns.
+    void on_anew(std::function<void()> lost, std::function<void()> begun);
+    // For who is about to begin something: waits, for a while, for a session that may have been away to know
+    // how it stands.
+    void wait_while_away() const;
+
+    MetaCore& core() { return *core_; }  // for tests
 
 private:
-    explicit Meta(std::unique_ptr<MetaCore> core);
+    Meta(Store& store, Clock& clock, MetaOptions options, VolumeInfo volume);
+    Status begin();  // makes core_
+    bool is_dead() const { return deaths_ != deaths_over_; }
+    void run_anew();
+    void died();
+    void stop_anew();
+    template <class Call, class... Arguments>
+    auto with(Call call, Arguments&&... arguments) const;
+
+    Store& store_;
+    Clock& clock_;
+    const MetaOptions options_;
+    const VolumeInfo volume_;
+    mutable Gate gate_;  // entered around whatever uses core_; closed while there is none
     std::unique_ptr<MetaCore> core_;
+    std::atomic<SessionId> session_{kNobody};
+    std::atomic<uint64_t> deaths_{0}, deaths_over_{0};
+    std::atomic<int64_t> commit_ns_;
+    std::atomic<bool> is_synchronous_;
+
+    Mutex anew_mutex_;  // held while one begins anew
+    std::function<void()> lost_hook_ GUARDED_BY(anew_mutex_), begun_hook_ GUARDED_BY(anew_mutex_);
+    std::function<void(Ino)> room_wanted_ GUARDED_BY(anew_mutex_);
+    struct Legacy;  // of sessions that died, for the next one
+    std::shared_ptr<Legacy> legacy_ GUARDED_BY(anew_mutex_);
+    Mutex died_mutex_;
+    CondVar died_changed_;
+    bool is_ending_ GUARDED_BY(died_mutex_) = false;
+    Thread anew_;
 };
 
 }  // namespace meshfs

@@ -85,7 +85,7 @@ bool Session::is_in_window() const {
 
 Status Session::check_alive() const {
     if (!is_dead_) return {};
-    return fail(ESHUTDOWN, "this mount was away for too long and another one declared it dead; mount again");
+    return fail(ESHUTDOWN, "this mount was away for too long and another one declared it dead");
 }
 
 Mutation Session::own_change() const {
@@ -155,6 +155,11 @@ void Session::on_beat(std::function<void()> beaten) {
     beaten_ = std::move(beaten);
 }
 
+void Session::on_death(std::function<void()> died) {
+    MutexLock lock(mutex_);
+    died_ = std::move(died);
+}
+
 void Session::tell_recalled(const std::string& object) {
     std::function<void(const std::string&)> wanted;
     {
@@ -165,7 +170,15 @@ void Session::tell_recalled(const std::string& object) {
 }
 
 void Session::declared_dead() {
-    if (!is_dead_.exchange(true)) log_error("this mount was declared dead", {{"session", hex(raw(id_))}});
+    if (is_dead_.exchange(true)) return;
+    log_error("this mount was away for too long and another one declared it dead",
+              {{"session", hex(raw(id_))}});
+    std::function<void()> died;
+    {
+        MutexLock lock(mutex_);
+        died = died_;
+    }
+    if (died) died();
 }
 
 void Session::run_beats() {

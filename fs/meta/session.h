@@ -63,6 +63,9 @@ public:
     void on_recall(std::function<void(const std::string& object)> wanted);
     // Called after each beat, on the thread of tick(); may block on the store.  Set once, before the first lease.
     void on_beat(std::function<void()> beaten);
+    // Called once, when it is known that this session was declared dead: on any thread, must only hand over.
+    // Set once.
+    void on_death(std::function<void()> died);
     void stop_beats();  // the thread, if there is one; ends after the beat in work
 
     // Asks all other sessions there are, and waits up to 1 s: their answers, but for those that ended or died.
@@ -121,7 +124,7 @@ private:
     CondVar stop_;
     bool stopping_ GUARDED_BY(mutex_) = false;
     std::function<void(const std::string&)> wanted_ GUARDED_BY(mutex_);
-    std::function<void()> beaten_ GUARDED_BY(mutex_);
+    std::function<void()> beaten_ GUARDED_BY(mutex_), died_ GUARDED_BY(mutex_);
     static constexpr size_t kSeenMax = 16384;  // past it all are forgotten, and waited for anew
     std::map<SessionId, Seen> seen_ GUARDED_BY(mutex_);
     static constexpr size_t kAskedMax = 16384;

@@ -81,6 +81,7 @@ public:
     Result<Capacity> capacity(Pool pool) override { return inner_->capacity(pool); }
     Status list(Pool pool, Visitor visitor) override { return inner_->list(pool, std::move(visitor)); }
     void stop() override { inner_->stop(); }
+    Status restart() override { return inner_->restart(); }
 
 private:
     struct Counter;

@@ -1,6 +1,7 @@
 #include "fs/store/source.h"
 
 #include "fs/store/memory_store.h"
+#include "fs/store/reconnecting_store.h"
 #ifdef MESHFS_HAVE_LOCAL
 #include "fs/store/local_store.h"
 #endif
@@ -65,12 +66,15 @@ Result<std::unique_ptr<Store>> open_store(const Source& source, const StoreOptio
 #else
             return fail(EOPNOTSUPP, "this meshfs was built without the embedded store (-Dlocal=enabled)");
 #endif
-        case Source::Kind::rados:
+        case Source::Kind::rados: {
 #ifdef MESHFS_HAVE_RADOS
-            return open_rados_store(source, options);
+            auto connect = [source, options] { return open_rados_store(source, options); };
+            auto first = TRY(connect());
+            return std::unique_ptr<Store>(std::make_unique<ReconnectingStore>(std::move(first), connect));
 #else
             return fail(EOPNOTSUPP, "this meshfs was built without Ceph (-Drados=enabled)");
 #endif
+        }
     }
     return fail(EINVAL, kForms);
 }

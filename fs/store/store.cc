@@ -141,6 +141,8 @@ Result<size_t> Store::transfer(Transfer transfer) {
     return call.wait();
 }
 
+Status Store::restart() { return fail(EOPNOTSUPP); }
+
 Status Store::add_data_pool(Pool, const std::string& name) {
     return fail(EINVAL, "data pool \"" + name + "\": only a rados: source has pools to name");
 }

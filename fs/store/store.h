@@ -314,6 +314,9 @@ public:
     virtual Status list(Pool, Visitor) = 0;  // unordered; `check --deep`, `format --force`
     // New calls: ESHUTDOWN; unfinished: ETIMEDOUT; returns when no callback will come any more.
     virtual void stop() = 0;
+    // Another connection in place of this one, as a client that nobody has fenced; calls under way end as by
+    // stop(). Mailboxes must have gone.  EOPNOTSUPP: there is none to be had; else as for opening the store.
+    virtual Status restart();
 };
 
 }  // namespace meshfs

@@ -23,7 +23,7 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
         return meta.record_reach(blob, home, first, last);
     };
     hooks.forget_reach = [this](BlobId blob) { meta.forget_reach(blob); };
-    hooks.session = meta.session();
+    hooks.session = [this] { return meta.session(); };
     hooks.flush_wanted = [this](Ino ino) {
         if (auto file = open_inodes->find(ino)) publisher->publish_soon(file);
     };
@@ -46,6 +46,7 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
             return local ? lock_table.lock(ino, wanted, conflict) : meta.lock(ino, wanted, conflict);
         },
         std::move(watch));
+    meta.on_anew([this] { give_up_unpublished(); }, [this] { begin_anew(); });
     house_ = Thread("vfs-house", [this] { keep_house(); });
 }
 
@@ -85,6 +86,7 @@ void VfsCore::set_commit(int64_t ns) {
 Status VfsCore::stop() {
     if (stopped_) return {};
     stopped_ = true;
+    meta.on_anew(nullptr, nullptr);
     {
         MutexLock lock(house_mutex_);
         stopping_ = true;
@@ -280,6 +282,7 @@ Result<std::shared_ptr<Handle>> VfsCore::file_handle(uint64_t number) {
     auto handle = TRY(handles.find(number));
     if (handle->kind == Handle::Kind::directory || handle->kind == Handle::Kind::served_directory)
         return fail(EISDIR);
+    if (handle->has_lost_lock) return fail(EIO);
     return handle;
 }
 

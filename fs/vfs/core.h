@@ -67,6 +67,10 @@ public:
     Status change_bytes(OpenInode& file, const std::function<Status()>& change);
     Status close_for_writing(Handle& handle);  // the last one publishes
 
+    // Of Meta::on_anew.
+    void give_up_unpublished();
+    void begin_anew();
+
     Store& store;
     Meta& meta;
     Clock& clock;

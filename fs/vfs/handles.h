@@ -26,6 +26,8 @@ struct Handle {
     uint64_t served_handle = 0;       // the plugin's
     bool checked = false;             // opened by somebody else than the kernel
     std::atomic<uint32_t> errors_known{0};
+    std::atomic<bool> is_closing{false};     // its release is under way
+    std::atomic<bool> has_lost_lock{false};  // with the session under which it was taken: only to be closed
 
     bool writes() const { return (flags & O_ACCMODE) != O_RDONLY; }
     bool appends() const { return (flags & O_APPEND) != 0; }
@@ -60,6 +62,12 @@ public:
         auto handle = std::move(at->second);
         handles_.erase(at);
         return handle;
+    }
+    std::vector<std::shared_ptr<Handle>> all() {
+        MutexLock lock(mutex_);
+        std::vector<std::shared_ptr<Handle>> handles;
+        for (auto& [number, handle] : handles_) handles.push_back(handle);
+        return handles;
     }
     std::vector<uint64_t> numbers() {
         MutexLock lock(mutex_);

@@ -23,7 +23,7 @@ struct Writer {
             return meta->record_reach(blob, home, first, last);
         };
         hooks.forget_reach = [this](BlobId blob) { meta->forget_reach(blob); };
-        hooks.session = meta->session();
+        hooks.session = [this] { return meta->session(); };
         data = std::make_unique<Data>(store, Clock::system(), DataSettings{}, std::move(hooks));
     }
     ~Writer() { store.stop(); }

@@ -101,6 +101,11 @@ void LockWaits::try_again(Ino ino) {
     }
 }
 
+void LockWaits::begin_anew() {
+    MutexLock lock(mutex_);
+    watched_.clear();
+}
+
 void LockWaits::try_all_again() {
     std::vector<Ino> files;
     {

@@ -26,6 +26,7 @@ public:
     void wait(uint64_t ticket, Ino ino, const FileLock& wanted, Then<void> done);
     void cancel(uint64_t ticket);
     void try_again(Ino ino);  // never blocks
+    void begin_anew();        // with another session: files are watched anew
     void try_all_again();
     void stop();              // ends all waits with EINTR
 

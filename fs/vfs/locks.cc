@@ -5,6 +5,12 @@ namespace meshfs {
 namespace {
 
 constexpr uint64_t kOffsetMax = (uint64_t{1} << 63) - 1;
+constexpr int kReleaseMsMax = 1000;
+
+// The kernel names the owner of a flock by the address of its open file, and releases that later than
+// close(2) returns: by then the next open file can have the same.  So it is the handle, which is told with
+// both and never comes twice.
+uint64_t owner_of(const Vfs::LockRequest& request) { return request.flock ? request.handle : request.owner; }
 
 Result<FileLock> lock_of(const VfsCore& core, const Vfs::LockRequest& request) {
     FileLock lock;
@@ -16,7 +22,7 @@ Result<FileLock> lock_of(const VfsCore& core, const Vfs::LockRequest& request) {
         default: return fail(EINVAL);
     }
     lock.session = core.meta.session();
-    lock.owner = request.owner;
+    lock.owner = owner_of(request);
     lock.pid = request.pid;
     lock.first = request.flock ? 0 : request.first;
     lock.last = request.flock ? kOffsetMax : std::min(request.last, kOffsetMax);
@@ -30,7 +36,24 @@ void remember(VfsCore& core, Ino ino, const Vfs::LockRequest& request) {
     auto handle = core.handles.find(request.handle);
     if (!handle) return;
     MutexLock lock((*handle)->mutex);
-    (*handle)->lock_owners.insert({request.flock, request.owner});
+    (*handle)->lock_owners.insert({request.flock, owner_of(request)});
+}
+
+// Of a handle that was closed and is not released yet: to its program that lock is gone.
+bool is_ending(VfsCore& core, const FileLock& held) {
+    if (held.family != FileLock::Family::flock || held.session != core.meta.session()) return false;
+    auto handle = core.handles.find(held.owner);
+    return !handle || (*handle)->is_closing;
+}
+
+Status take_lock(VfsCore& core, Ino ino, const FileLock& wanted) {
+    for (int tries = 0;; ++tries) {
+        FileLock held;
+        Status done = core.locks_locally() ? core.lock_table.lock(ino, wanted, &held)
+                                           : core.meta.lock(ino, wanted, &held);
+        if (done.code() != EAGAIN || tries >= kReleaseMsMax || !is_ending(core, held)) return done;
+        core.clock.sleep_ns(kNsPerMs);
+    }
 }
 
 // Who gets a lock sees what was written under it before: bytes are published before it is let go, and looked up anew
@@ -58,6 +81,7 @@ void look_anew(VfsCore& core, Ino ino, Then<void> then) {
 }  // namespace
 
 void VfsCore::drop_locks(Ino ino, FileLock::Family family, uint64_t owner) {
+    publish_before_unlock(*this, ino);
     if (locks_locally()) lock_table.unlock_owner(ino, family, owner);
     else (void)meta.unlock_owner(ino, family, owner);  // what cannot be said now ends with the session
     lock_waits->try_again(ino);
@@ -91,9 +115,9 @@ void Vfs::setlk(Ino ino, const LockRequest& request, Then<void> then) {
     if (locks) remember(*core_, ino, request);
     else publish_before_unlock(*core_, ino);
     Status done;
-    if (!core_->locks_locally()) done = locks ? meta_.lock(ino, *wanted, nullptr) : meta_.unlock(ino, *wanted);
-    else if (locks) done = core_->lock_table.lock(ino, *wanted, nullptr);
-    else core_->lock_table.unlock(ino, *wanted);
+    if (locks) done = take_lock(*core_, ino, *wanted);
+    else if (core_->locks_locally()) core_->lock_table.unlock(ino, *wanted);
+    else done = meta_.unlock(ino, *wanted);
     if (!done) return then(done);
     core_->lock_waits->try_again(ino);  // also after a lock: it may have been a weaker one than before
     if (locks) look_anew(*core_, ino, std::move(then));

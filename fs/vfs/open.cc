@@ -82,7 +82,7 @@ Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
     cut.kill_suid_sgid = caller.uid != 0;
     auto done = setattr(caller, ino, cut);
     if (!done) {
-        release(number, 0, false);
+        release(number, false);
         return done.error();
     }
     opened.attributes = std::move(*done);
@@ -152,7 +152,11 @@ Status Vfs::fsync(uint64_t number, bool data_only) {
     return done ? told : done;
 }
 
-void Vfs::release(uint64_t number, uint64_t lock_owner, bool flock_release) {
+void Vfs::begin_release(uint64_t number) {
+    if (auto handle = core_->handles.find(number)) (*handle)->is_closing = true;
+}
+
+void Vfs::release(uint64_t number, bool flock_release) {
     auto handle = core_->handles.remove(number);
     if (handle == nullptr) return;
     if (handle->kind == Handle::Kind::served_file) {
@@ -165,7 +169,7 @@ void Vfs::release(uint64_t number, uint64_t lock_owner, bool flock_release) {
         MutexLock lock(handle->mutex);
         owners.swap(handle->lock_owners);
     }
-    if (flock_release) owners.insert({true, lock_owner});
+    if (flock_release) owners.insert({true, number});
     for (auto [is_flock, owner] : owners)
         core_->drop_locks(handle->ino, is_flock ? FileLock::Family::flock : FileLock::Family::posix, owner);
     if (handle->kind != Handle::Kind::file) return;

@@ -117,6 +117,21 @@ Status Publisher::rebase(OpenInode& file, const Inode& inode) {
     return {};
 }
 
+void Publisher::give_up(OpenInode& file) {
+    bool was_loss = file.data->is_dirty();
+    file.data->begin_anew();
+    {
+        MutexLock lock(file.mutex);
+        was_loss |= file.touched != Time();
+        file.touched = {};
+        file.atime.reset();
+    }
+    if (!was_loss) return;
+    log_error("bytes of a file were lost: another mount declared this one dead before they were stored",
+              {{"inode", hex(raw(file.ino))}});
+    note_error(file, fail(EIO));
+}
+
 void Publisher::take_over(OpenInode& file, const Inode& inode) {
     file.looks_anew = inode.writer == kSeveral;
     if (inode.content_version <= file.version) return;
@@ -128,6 +143,11 @@ void Publisher::take_over_in_turn(OpenInode& file, const Inode& inode) {
     file.looks_anew = inode.writer == kSeveral;
     // If it fails the older version stays, and who publishes on that finds out and tries again.
     if (inode.content_version > file.version) (void)rebase(file, inode);
+}
+
+void Publisher::take_over_anew(OpenInode& file, const Inode& inode) {
+    file.looks_anew = inode.writer == kSeveral;
+    (void)rebase(file, inode);
 }
 
 void Publisher::mark_dirty(const std::shared_ptr<OpenInode>& file) {

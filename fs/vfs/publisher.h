@@ -36,9 +36,12 @@ public:
     Status publish_data(OpenInode& file);
     // The same as publish() for one who has the turn.
     Result<std::optional<Inode>> publish_in_turn(OpenInode& file, const Also& also = nullptr);
+    // What is not published never will be: told once to each handle.  With the turn.
+    void give_up(OpenInode& file);
     // A newer version made by another mount becomes the base; older ones are ignored.  Blocks.
     void take_over(OpenInode& file, const Inode& inode);
     void take_over_in_turn(OpenInode& file, const Inode& inode);
+    void take_over_anew(OpenInode& file, const Inode& inode);  // whatever its version.  With the turn
 
     // The file has something to publish; a flusher does it within `commit`.  The caller uses the file.
     void mark_dirty(const std::shared_ptr<OpenInode>& file);

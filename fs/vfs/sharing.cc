@@ -181,6 +181,12 @@ Status Sharing::leave(OpenInode& file) {
     return {};
 }
 
+void Sharing::begin_anew(OpenInode& file) {
+    stop_accepting(file, Role::none);
+    file.holds_append_lock = false;
+    file.owes_room_since = 0;
+}
+
 void Sharing::room_wanted(Ino ino) {
     (void)room_makers_.try_post([this, ino] {
         auto used = open_inodes_.use(ino);

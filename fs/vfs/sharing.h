@@ -42,6 +42,8 @@ public:
     // The file is about to be closed for the last time for writing, or was: publishes, then this mount writes no more.
     // With the turn; blocks.
     Status leave(OpenInode& file);
+    // The session is over under whose name it wrote.  With the turn.
+    void begin_anew(OpenInode& file);
     // Each `commit`: what several write is looked at anew, and who is left there is alone again.  Blocks.
     void look_around();
     void stop();

@@ -42,6 +42,8 @@ Result<struct statvfs> Vfs::statfs() {
 
 Status Vfs::syncfs() { return core_->publisher->publish_all(); }
 
+void Vfs::wait_while_away() { meta_.wait_while_away(); }
+
 // Numbers can be found again at any time, so nothing is kept for the kernel.
 void Vfs::forget(Ino ino, uint64_t) {
     if (!is_served(ino)) return;

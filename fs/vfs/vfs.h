@@ -119,7 +119,8 @@ public:
     void write(uint64_t handle, uint64_t offset, Buffer bytes, bool kill_priv, bool from_cache, Then<size_t> then);
     Status flush(uint64_t handle, uint64_t lock_owner);            // close(2): tells errors once
     Status fsync(uint64_t handle, bool data_only);
-    void release(uint64_t handle, uint64_t lock_owner, bool flock_release);
+    void begin_release(uint64_t handle);  // it was closed: release() comes.  Never blocks
+    void release(uint64_t handle, bool flock_release);
     Status fallocate(uint64_t handle, int mode, ByteRange range, bool kill_priv);
     Result<uint64_t> seek(uint64_t handle, uint64_t offset, int whence);
     Result<uint64_t> copy_range(uint64_t from_handle, uint64_t from, uint64_t to_handle, uint64_t to, uint64_t length,
@@ -146,6 +147,9 @@ public:
     Status access(const Caller&, Ino ino, int mask);
     Result<struct statvfs> statfs();
     Status syncfs();
+    // For who is about to begin an operation: a mount that was away finds out first how it stands.  Blocks
+    // for a while.
+    void wait_while_away();
 
     Result<uint32_t> get_flags(Ino ino);  // FS_IOC_GETFLAGS: FS_*_FL
     Status set_flags(const Caller&, Ino ino, uint32_t flags);

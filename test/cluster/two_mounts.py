@@ -5,6 +5,7 @@ Each test is a function; the two mounts are processes of their own.  Nothing is 
 has answered for must be there for the other at its next call.
 """
 import argparse
+import contextlib
 import errno
 import fcntl
 import os
@@ -29,7 +30,8 @@ class Mount:
         log = open(self.folder + ".log", "a")
         self.process = subprocess.Popen(
             [self.arguments.meshfs, "mount", self.arguments.source, self.folder, "-o",
-             ",".join(["fg", f"conf={self.arguments.conf}", f"id={self.arguments.id}", *options])], stdout=log, stderr=log)
+             ",".join(["fg", f"conf={self.arguments.conf}", f"id={self.arguments.id}",
+                       *filter(None, self.arguments.options.split(",")), *options])], stdout=log, stderr=log)
         while not os.path.ismount(self.folder):
             if self.process.poll() is not None:
                 raise RuntimeError(f"the mount ended at once; see {self.folder}.log")
@@ -51,6 +53,14 @@ class Mount:
 
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
+
+
+def sync(mount):
+    folder = os.open(mount.folder, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 class Skip(Exception):
@@ -342,6 +352,7 @@ def test_one_that_was_alone_and_froze_shows_nothing_stale(a, b, rounds):
     for i in range(20):
         write(a.path(f"alone{i}"), b"before")
         os.stat(a.path(f"alone{i}"))
+    sync(a)
     a.process.send_signal(signal.SIGSTOP)
     try:
         b.mount()
@@ -349,12 +360,44 @@ def test_one_that_was_alone_and_froze_shows_nothing_stale(a, b, rounds):
             os.unlink(b.path(f"alone{i}"))
     finally:
         a.process.send_signal(signal.SIGCONT)
+    for i in range(20):
+        assert not exists(a.path(f"alone{i}")), f"alone{i} is still shown"
+
+
+def test_one_that_was_declared_dead_goes_on(a, b, rounds):
+    """What it had not stored is an error once; what others did meanwhile stays; then it works as before."""
+    shutil.rmtree(a.path("anew"), ignore_errors=True)
+    os.makedirs(a.path("anew"))
+    kept = os.open(a.path("anew", "kept"), os.O_RDWR | os.O_CREAT)
+    os.write(kept, b"kept")
+    os.fsync(kept)
+    sync(a)
+    os.pwrite(kept, b"LOST", 0)
+    a.process.send_signal(signal.SIGSTOP)
     try:
-        for i in range(20):
-            assert not exists(a.path(f"alone{i}")), f"alone{i} is still shown"
-    except OSError as error:
-        assert error.errno == errno.ESHUTDOWN  # frozen for longer than T it was declared dead, which is as good
-        a.kill()
+        write(b.path("anew", "of-b"), b"of b")     # wants the folder, or takes it over
+        write(b.path("anew", "kept"), b"taken by b", 0)  # wants to write: the frozen one's place must be taken
+        os.rename(b.path("anew", "of-b"), b.path("anew", "renamed"))
+    finally:
+        a.process.send_signal(signal.SIGCONT)
+    assert read(a.path("anew", "renamed")) == b"of b"
+    assert read(a.path("anew", "kept")) == b"taken by b"
+    told = 0
+    for _ in range(2):
+        try:
+            os.fsync(kept)
+        except OSError as error:
+            assert error.errno == errno.EIO
+            told += 1
+    os.close(kept)
+    assert told == 1, "what was lost is told once"
+    with contextlib.suppress(OSError):
+        sync(a)  # so may names be
+    write(a.path("anew", "kept"), b"and a again", 0)
+    assert read(b.path("anew", "kept")) == b"and a again"
+    os.makedirs(a.path("anew", "made", "after"))
+    sync(a)
+    assert os.listdir(b.path("anew", "made")) == ["after"]
 
 
 def main():
@@ -363,6 +406,7 @@ def main():
     parser.add_argument("--source", required=True, help="rados:POOL/VOLUME, formatted")
     parser.add_argument("--conf", required=True, help="ceph.conf")
     parser.add_argument("--id", default="mesh", help="the key")
+    parser.add_argument("--options", default="", help="of both mounts, beside conf= and id=")
     parser.add_argument("--rounds", type=int, default=100, help="of each test; 10000 for an evening")
     parser.add_argument("--only", default="", help="tests with this in their names")
     arguments = parser.parse_args()

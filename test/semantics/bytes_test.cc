@@ -1,6 +1,8 @@
 // BYTES, SYNC, ERRORS, SEVERAL WRITERS and LOCKS of meshfs-semantics(7).
 #include <unistd.h>
 
+#include <thread>
+
 #include "test/semantics/two_mounts.h"
 
 namespace meshfs::test {
@@ -167,9 +169,30 @@ TEST_F(Locks, OfFlockAndFcntlAreApart) {
     ASSERT_OK(set(a(), here.handle, F_WRLCK, 0, UINT64_MAX, true));
     EXPECT_ERRNO(set(b(), there.handle, F_WRLCK, 0, UINT64_MAX, true), EAGAIN);
     EXPECT_OK(set(b(), there.handle, F_WRLCK, 0, UINT64_MAX, false));
-    a().vfs->release(here.handle, 1, true);
+    a().vfs->release(here.handle, true);
     EXPECT_OK(set(b(), there.handle, F_WRLCK, 0, UINT64_MAX, true));
-    b().vfs->release(there.handle, 1, true);
+    b().vfs->release(there.handle, true);
+}
+
+TEST_F(Locks, OfFlockGoWithTheirOwnHandle) {
+    if (!has_locks()) GTEST_SKIP() << "locks across mounts are not there yet";
+    ASSERT_OK(a().write_file("/f", "x"));
+    // The kernel names both by the same address: the first is closed, and released after the second was
+    // opened.
+    auto first = must(a().open("/f")), second = must(a().open("/f")), there = must(b().open("/f"));
+    ASSERT_OK(set(a(), first.handle, F_WRLCK, 0, UINT64_MAX, true));
+    EXPECT_ERRNO(set(a(), second.handle, F_WRLCK, 0, UINT64_MAX, true), EAGAIN);
+    a().vfs->begin_release(first.handle);
+    std::thread releases([&] {
+        Clock::system().sleep_ns(20 * kNsPerMs);
+        a().vfs->release(first.handle, true);
+    });
+    EXPECT_OK(set(a(), second.handle, F_WRLCK, 0, UINT64_MAX, true));  // to its program the first is gone
+    releases.join();
+    EXPECT_ERRNO(set(b(), there.handle, F_WRLCK, 0, UINT64_MAX, true), EAGAIN);
+    a().vfs->release(second.handle, true);
+    EXPECT_OK(set(b(), there.handle, F_WRLCK, 0, UINT64_MAX, true));
+    b().vfs->release(there.handle, true);
 }
 
 TEST_F(Locks, AreAnsweredAfterTheKernelForgotOlderBytes) {
