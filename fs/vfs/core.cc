@@ -42,8 +42,8 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
     if (!local) watch = [this](Ino ino, std::function<void()> changed) { meta.watch_locks(ino, std::move(changed)); };
     lock_waits = std::make_unique<LockWaits>(
         *workers,
-        [this, local](Ino ino, const FileLock& wanted, FileLock* conflict) {
-            return local ? lock_table.lock(ino, wanted, conflict) : meta.lock(ino, wanted, conflict);
+        [this](Ino ino, const FileLock& wanted, FileLock* conflict) {
+            return try_lock(ino, wanted, conflict);
         },
         std::move(watch));
     meta.on_anew([this] { give_up_unpublished(); }, [this] { begin_anew(); });

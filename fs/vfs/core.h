@@ -3,11 +3,12 @@
 
 #include <atomic>
 #include <memory>
-#include <string_view>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fs/base/thread.h"
+#include "fs/vfs/ending_locks.h"
 #include "fs/vfs/handles.h"
 #include "fs/vfs/lock_table.h"
 #include "fs/vfs/lock_waits.h"
@@ -60,6 +61,7 @@ public:
                                                             int flags);
     Result<OpenedFile> open_new(const Caller& caller, Ino ino, int flags);
     OpenedFile served_opened(const ServedEdge& edge, const Caller& caller, ServedPrefix::Found found, int flags);
+    Status try_lock(Ino ino, const FileLock& wanted, FileLock* conflict);
     void drop_locks(Ino ino, FileLock::Family family, uint64_t owner);
     bool locks_locally() const { return settings.local_locks || settings.read_only || !is_shared; }
     Result<std::shared_ptr<Handle>> file_handle(uint64_t number);  // EBADF; EISDIR
@@ -91,6 +93,7 @@ public:
     std::unique_ptr<Purger> purger;
     ServedPrefixes served;
     LockTable lock_table;
+    EndingLocks ending_locks;
     std::unique_ptr<LockWaits> lock_waits;
     // Writes that must wait for the store (O_SYNC, appends of several mounts), waits for locks, atimes.
     std::unique_ptr<Executor> workers;

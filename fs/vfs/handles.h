@@ -26,7 +26,6 @@ struct Handle {
     uint64_t served_handle = 0;       // the plugin's
     bool checked = false;             // opened by somebody else than the kernel
     std::atomic<uint32_t> errors_known{0};
-    std::atomic<bool> is_closing{false};     // its release is under way
     std::atomic<bool> has_lost_lock{false};  // with the session under which it was taken: only to be closed
 
     bool writes() const { return (flags & O_ACCMODE) != O_RDONLY; }

@@ -5,7 +5,6 @@ namespace meshfs {
 namespace {
 
 constexpr uint64_t kOffsetMax = (uint64_t{1} << 63) - 1;
-constexpr int kReleaseMsMax = 1000;
 
 // The kernel names the owner of a flock by the address of its open file, and releases that later than
 // close(2) returns: by then the next open file can have the same.  So it is the handle, which is told with
@@ -39,23 +38,6 @@ void remember(VfsCore& core, Ino ino, const Vfs::LockRequest& request) {
     (*handle)->lock_owners.insert({request.flock, owner_of(request)});
 }
 
-// Of a handle that was closed and is not released yet: to its program that lock is gone.
-bool is_ending(VfsCore& core, const FileLock& held) {
-    if (held.family != FileLock::Family::flock || held.session != core.meta.session()) return false;
-    auto handle = core.handles.find(held.owner);
-    return !handle || (*handle)->is_closing;
-}
-
-Status take_lock(VfsCore& core, Ino ino, const FileLock& wanted) {
-    for (int tries = 0;; ++tries) {
-        FileLock held;
-        Status done = core.locks_locally() ? core.lock_table.lock(ino, wanted, &held)
-                                           : core.meta.lock(ino, wanted, &held);
-        if (done.code() != EAGAIN || tries >= kReleaseMsMax || !is_ending(core, held)) return done;
-        core.clock.sleep_ns(kNsPerMs);
-    }
-}
-
 // Who gets a lock sees what was written under it before: bytes are published before it is let go, and looked up anew
 // once it is there; the kernel forgets older ones before the lock is answered.
 void publish_before_unlock(VfsCore& core, Ino ino) {
@@ -79,6 +61,20 @@ void look_anew(VfsCore& core, Ino ino, Then<void> then) {
 }
 
 }  // namespace
+
+// EAGAIN at once, but for what the program that had it has closed: for that it waits a moment.
+Status VfsCore::try_lock(Ino ino, const FileLock& wanted, FileLock* conflict) {
+    auto owner_of = [](const FileLock& lock) {
+        return EndingLocks::Owner(lock.family == FileLock::Family::flock, lock.owner);
+    };
+    (void)ending_locks.wait_for(ino, owner_of(wanted));
+    for (;;) {
+        Status done =
+            locks_locally() ? lock_table.lock(ino, wanted, conflict) : meta.lock(ino, wanted, conflict);
+        bool is_ours = done.code() == EAGAIN && (locks_locally() || conflict->session == meta.session());
+        if (!is_ours || !ending_locks.wait_for(ino, owner_of(*conflict))) return done;
+    }
+}
 
 void VfsCore::drop_locks(Ino ino, FileLock::Family family, uint64_t owner) {
     publish_before_unlock(*this, ino);
@@ -115,7 +111,8 @@ void Vfs::setlk(Ino ino, const LockRequest& request, Then<void> then) {
     if (locks) remember(*core_, ino, request);
     else publish_before_unlock(*core_, ino);
     Status done;
-    if (locks) done = take_lock(*core_, ino, *wanted);
+    FileLock conflict;
+    if (locks) done = core_->try_lock(ino, *wanted, &conflict);
     else if (core_->locks_locally()) core_->lock_table.unlock(ino, *wanted);
     else done = meta_.unlock(ino, *wanted);
     if (!done) return then(done);

@@ -128,7 +128,14 @@ Status Vfs::flush(uint64_t number, uint64_t lock_owner) {
     if (handle->kind != Handle::Kind::file) return {};
     OpenInode& file = *handle->file;
     if (core_->is_shared && handle->writes()) publish_at_close(*core_, file);
-    if (file.had_posix_lock) core_->drop_locks(handle->ino, FileLock::Family::posix, lock_owner);
+    if (file.had_posix_lock) {
+        {
+            // The process may have it anew, by another file, when this one is released.
+            MutexLock lock(handle->mutex);
+            handle->lock_owners.erase({false, lock_owner});
+        }
+        core_->drop_locks(handle->ino, FileLock::Family::posix, lock_owner);
+    }
     if (!handle->writes()) return {};
     return core_->publisher->tell_error(file, *handle);
 }
@@ -153,7 +160,10 @@ Status Vfs::fsync(uint64_t number, bool data_only) {
 }
 
 void Vfs::begin_release(uint64_t number) {
-    if (auto handle = core_->handles.find(number)) (*handle)->is_closing = true;
+    auto handle = core_->handles.find(number);
+    if (!handle) return;
+    MutexLock lock((*handle)->mutex);
+    core_->ending_locks.enter((*handle)->ino, (*handle)->lock_owners);
 }
 
 void Vfs::release(uint64_t number, bool flock_release) {
@@ -172,6 +182,7 @@ void Vfs::release(uint64_t number, bool flock_release) {
     if (flock_release) owners.insert({true, number});
     for (auto [is_flock, owner] : owners)
         core_->drop_locks(handle->ino, is_flock ? FileLock::Family::flock : FileLock::Family::posix, owner);
+    core_->ending_locks.leave(handle->ino, owners);
     if (handle->kind != Handle::Kind::file) return;
     if (auto done = core_->close_for_writing(*handle); !done)
         log_warning("a file's bytes could not be published at its close; they are kept and tried again",

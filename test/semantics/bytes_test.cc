@@ -195,6 +195,38 @@ TEST_F(Locks, OfFlockGoWithTheirOwnHandle) {
     b().vfs->release(there.handle, true);
 }
 
+TEST_F(Locks, OfFcntlStayWithTheProcessThatHasThemAnew) {
+    if (!has_locks()) GTEST_SKIP() << "locks across mounts are not there yet";
+    ASSERT_OK(a().write_file("/f", "x"));
+    auto first = must(a().open("/f")), second = must(a().open("/f")), there = must(b().open("/f"));
+    ASSERT_OK(set(a(), first.handle, F_WRLCK, 0, 9));
+    ASSERT_OK(a().vfs->flush(first.handle, 1));  // close(2) waits for that, and not for the release
+    ASSERT_OK(set(a(), second.handle, F_WRLCK, 0, 9));
+    a().vfs->begin_release(first.handle);
+    a().vfs->release(first.handle, false);
+    EXPECT_ERRNO(set(b(), there.handle, F_WRLCK, 0, 9), EAGAIN);
+    ASSERT_OK(a().close(second.handle, 1));
+    EXPECT_OK(set(b(), there.handle, F_WRLCK, 0, 9));
+    EXPECT_OK(b().close(there.handle, 1));
+}
+
+TEST_F(Locks, OfAnOpenFileEndBeforeTheNextOneWithItsAddress) {
+    if (!has_locks()) GTEST_SKIP() << "locks across mounts are not there yet";
+    ASSERT_OK(a().write_file("/f", "x"));
+    auto first = must(a().open("/f")), second = must(a().open("/f")), there = must(b().open("/f"));
+    ASSERT_OK(set(a(), first.handle, F_WRLCK, 0, 9));  // as F_OFD_SETLK comes: no close(2) ends it
+    a().vfs->begin_release(first.handle);
+    std::thread releases([&] {
+        Clock::system().sleep_ns(20 * kNsPerMs);
+        a().vfs->release(first.handle, false);
+    });
+    EXPECT_OK(set(a(), second.handle, F_WRLCK, 0, 9));
+    releases.join();
+    EXPECT_ERRNO(set(b(), there.handle, F_WRLCK, 0, 9), EAGAIN);
+    EXPECT_OK(a().close(second.handle, 1));
+    EXPECT_OK(b().close(there.handle, 1));
+}
+
 TEST_F(Locks, AreAnsweredAfterTheKernelForgotOlderBytes) {
     if (!has_locks()) GTEST_SKIP() << "locks across mounts are not there yet";
     ASSERT_OK(a().write_file("/f", "old"));
