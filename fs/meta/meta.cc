@@ -14,10 +14,14 @@
 namespace meshfs {
 
 MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInfo info)
-    : held(store_, clock_, {.is_on = options_.hold && !options_.read_only && !store_.is_exclusive(),
-                            .is_synchronous = options_.synchronous,
-                            .commit_ns = options_.commit_ns}),
-      store(held), clock(clock_), options(std::move(options_)), volume(std::move(info)) {}
+    : held(store_, clock_,
+           {.is_on = options_.hold && !options_.read_only,
+            .is_synchronous = options_.synchronous,
+            .commit_ns = options_.commit_ns}),
+      store(held),
+      clock(clock_),
+      options(std::move(options_)),
+      volume(std::move(info)) {}
 MetaCore::~MetaCore() = default;
 
 Status MetaCore::check_may_change() const {

@@ -54,7 +54,7 @@ struct MetaOptions {
     bool background = true;        // own threads for beats and purge; simulations call tick() instead
     bool read_only = false;        // no session is made, every change is EROFS
     size_t split_names = 10'000;   // a group splits beyond
-    // Groups changed or read often here are answered from memory and written in batches, where others share the store.
+    // Groups changed or read often here are answered from memory and written in batches.
     bool hold = false;
     bool synchronous = false;      // each change is in the store when its call returns
     int64_t commit_ns = 1'000'000'000;  // what is not there yet is not older
