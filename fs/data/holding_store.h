@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/store/forwarding_store.h"
 #include "fs/store/memory_store.h"
 
 namespace meshfs {
@@ -32,9 +33,10 @@ private:
 };
 
 // Holds up what is written to some objects until it is let go, or fails it.
-class HoldingStore final : public Store {
+class HoldingStore final : public ForwardingStore {
 public:
-    explicit HoldingStore(std::shared_ptr<MemoryCluster> cluster) : inner_(std::move(cluster)) {}
+    explicit HoldingStore(std::shared_ptr<MemoryCluster> cluster)
+        : ForwardingStore(std::make_unique<MemoryStore>(std::move(cluster))) {}
 
     void hold(const std::string& name) {
         MutexLock lock(mutex_);
@@ -76,22 +78,7 @@ public:
             code == 0 ? inner_.start(std::move(t), std::move(then)) : elsewhere([then, code] { then(fail(code)); });
         });
     }
-    void start(Query q, Then<Answer> then) override { inner_.start(std::move(q), std::move(then)); }
-    Result<std::unique_ptr<Mailbox>> open_mailbox(ObjectName o, MailHandler h) override {
-        return inner_.open_mailbox(std::move(o), std::move(h));
-    }
-    void notify(ObjectName o, Buffer message, int seconds_max, Then<Acks> then) override {
-        inner_.notify(std::move(o), std::move(message), seconds_max, std::move(then));
-    }
-    Result<SnapId> create_snap() override { return inner_.create_snap(); }
-    Status remove_snap(SnapId snap) override { return inner_.remove_snap(snap); }
-    StoreId id() override { return inner_.id(); }
-    ClientId client() override { return inner_.client(); }
-    Status fence(const ClientId& client) override { return inner_.fence(client); }
-    bool is_exclusive() const override { return false; }
-    Result<Capacity> capacity(Pool pool) override { return inner_.capacity(pool); }
-    Status list(Pool pool, Visitor visitor) override { return inner_.list(pool, std::move(visitor)); }
-    void stop() override { inner_.stop(); }
+    using ForwardingStore::start;
 
 private:
     void write(const std::string& name, std::function<void(int)> call) {
@@ -114,7 +101,6 @@ private:
         inner_.start(Query({kMetaPool, "none"}).stat(), [answer](const Result<Answer>&) { answer(); });
     }
 
-    MemoryStore inner_;
     Mutex mutex_;
     CondVar changed_;
     std::map<std::string, std::vector<std::function<void(int)>>> held_ GUARDED_BY(mutex_);

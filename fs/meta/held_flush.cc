@@ -3,6 +3,7 @@
 
 #include "fs/base/log.h"
 #include "fs/meta/held_group.h"
+#include "fs/store/io_batch.h"
 
 namespace meshfs {
 namespace {
@@ -23,14 +24,6 @@ Mutation mutation_of(const ObjectName& object, const Mirror::Changes& changes, b
 }
 
 }  // namespace
-
-// Shared with the callbacks of the store.
-struct HeldGroups::Sending {
-    Mutex mutex;
-    CondVar ended;
-    size_t in_flight GUARDED_BY(mutex) = 0;
-    std::vector<Status> statuses GUARDED_BY(mutex);
-};
 
 Status HeldGroups::flush(const HeldPtr& only) {
     {
@@ -130,31 +123,15 @@ std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is
 }
 
 Status HeldGroups::send(std::vector<Batch>& batches) {
-    auto sending = std::make_shared<Sending>();
+    std::vector<Status> statuses(batches.size());
     {
-        MutexLock lock(sending->mutex);
-        sending->statuses.resize(batches.size());
-    }
-    for (size_t i = 0; i < batches.size(); ++i) {
-        {
-            MutexLock lock(sending->mutex);
-            while (sending->in_flight >= kInFlightMax) sending->ended.wait(sending->mutex);
-            ++sending->in_flight;
+        IoBatch under_way(inner_, kInFlightMax);
+        for (size_t i = 0; i < batches.size(); ++i) {
+            const Batch& b = batches[i];
+            under_way.add(mutation_of(b.held->object, b.changes, b.is_birth, b.before, b.next),
+                          [&status = statuses[i]](Status answer) { status = std::move(answer); });
         }
-        const Batch& b = batches[i];
-        inner_.start(mutation_of(b.held->object, b.changes, b.is_birth, b.before, b.next), [sending, i](Status status) {
-            MutexLock lock(sending->mutex);
-            sending->statuses[i] = std::move(status);
-            --sending->in_flight;
-            sending->ended.notify_all();
-        });
-    }
-    std::vector<Status> statuses;
-    {
-        MutexLock lock(sending->mutex);
-        while (sending->in_flight > 0) sending->ended.wait(sending->mutex);
-        statuses = sending->statuses;
-    }
+    }  // all are answered
     Status first_error;
     for (size_t i = 0; i < batches.size(); ++i) {
         Status status = finish(batches[i], insist(batches[i], statuses[i]));
@@ -192,6 +169,10 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
     const HeldPtr& held = batch.held;
     MutexLock lock(held->mutex);
     held->error = {};
+    if (held->state == Held::State::gone) {  // since the batch left: whether that was a loss, has been told
+        held->is_under_way = false;
+        return status.ok() ? Status() : fail(EIO, "another mount took over what this one had not written");
+    }
     switch (status.code()) {
         case 0:
             held->is_under_way = false;
@@ -210,8 +191,6 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
                 MutexLock table(mutex_);
                 quiet_.emplace(held->object.name, held);
             }
-            ++batches_;
-            batched_keys_ += batch.changes.set.size() + batch.changes.removed.size();
             return {};
         case ECANCELED:
         case ENOENT:

@@ -4,6 +4,7 @@
 
 #include "fs/base/log.h"
 #include "fs/meta/held_group.h"
+#include "fs/meta/lease.h"
 
 namespace meshfs {
 namespace {
@@ -51,15 +52,11 @@ bool is_of_records(const Query& query) {
     return query.at() == SnapId::head && query.guards().empty() && !query.wants_stat() && query.byte_ranges().empty();
 }
 
-Mutation lease_change(const ObjectName& object, const Lease& from, const Lease& to) {
-    Mutation m(object);
-    m.xattr_is(kLeaseXattr, encode(from)).set_xattr(kLeaseXattr, encode(to));
-    return m;
-}
-
 }  // namespace
 
-HeldGroups::~HeldGroups() {
+HeldGroups::~HeldGroups() { stop_thread(); }
+
+void HeldGroups::stop_thread() {
     {
         MutexLock lock(wake_mutex_);
         is_ending_ = true;
@@ -253,7 +250,6 @@ void HeldGroups::lose(const HeldPtr& held, const Status& why) {
 }
 
 bool HeldGroups::recall(const std::string& group) {
-    ++recalls_;
     {
         MutexLock lock(mutex_);
         if (!table_.contains(group)) return false;
@@ -458,7 +454,7 @@ Status HeldGroups::commit() {
     if (session_ == nullptr) return {};
     Status status = flush_all();
     MutexLock lock(mutex_);
-    if (status.ok()) status = std::exchange(lost_, Status());
+    if (auto lost = std::exchange(lost_, Status()); !lost.ok()) return lost;
     return status;
 }
 
@@ -554,12 +550,7 @@ void HeldGroups::note_lost() {
 
 Status HeldGroups::end() {
     if (session_ == nullptr) return {};
-    {
-        MutexLock lock(wake_mutex_);
-        is_ending_ = true;
-        woken_.notify_all();
-    }
-    if (thread_.joinable()) thread_.join();
+    stop_thread();
     Status status = commit();
     std::vector<std::string> names;
     {
@@ -595,12 +586,6 @@ void HeldGroups::run() {
         }
         tend();
     }
-}
-
-HeldGroups::Counts HeldGroups::counts() const {
-    MutexLock lock(mutex_);
-    return {.held = table_.size(), .unborn = unborn_.size(), .bytes = bytes_, .batches = batches_,
-            .batched_keys = batched_keys_, .recalls = recalls_};
 }
 
 // With the Held's mutex.

@@ -29,11 +29,11 @@
 #include "fs/meta/format.h"
 #include "fs/meta/mirror.h"
 #include "fs/meta/session.h"
-#include "fs/store/store.h"
+#include "fs/store/forwarding_store.h"
 
 namespace meshfs {
 
-class HeldGroups final : public Store {
+class HeldGroups final : public ForwardingStore {
 public:
     struct Options {
         bool is_on = true;
@@ -42,7 +42,7 @@ public:
         size_t bytes_max = 128u << 20;       // of copies, about; past it those not used longest are forgotten
     };
     HeldGroups(Store& inner, Clock& clock, Options options)
-        : inner_(inner), clock_(clock), options_(options), commit_ns_(options.commit_ns),
+        : ForwardingStore(inner), clock_(clock), options_(options), commit_ns_(options.commit_ns),
           is_synchronous_(options.is_synchronous) {}
     ~HeldGroups() override;
 
@@ -66,39 +66,17 @@ public:
     bool give_up();
     void note_lost();  // the next commit() says that something was lost
     Status end();   // commits, lets go of everything; nothing is held from then on
-
-    struct Counts { uint64_t held = 0, unborn = 0, bytes = 0, batches = 0, batched_keys = 0, recalls = 0; };
-    Counts counts() const;
+    // Without end(), as if the process had died: before the session goes, which the thread looks at.
+    void stop_thread();
 
     // --- Store
-    void start(Mutation mutation, Then<void> then) override { inner_.start(std::move(mutation), std::move(then)); }
-    void start(Query query, Then<Answer> then) override { inner_.start(std::move(query), std::move(then)); }
-    void start(Transfer transfer, Then<size_t> then) override { inner_.start(std::move(transfer), std::move(then)); }
     Status apply(Mutation mutation) override;
     Result<Answer> ask(Query query) override;
-    Result<std::unique_ptr<Mailbox>> open_mailbox(ObjectName object, MailHandler handler) override {
-        return inner_.open_mailbox(std::move(object), std::move(handler));
-    }
-    void notify(ObjectName object, Buffer message, int seconds_max, Then<Acks> then) override {
-        inner_.notify(std::move(object), std::move(message), seconds_max, std::move(then));
-    }
-    Result<SnapId> create_snap() override { return inner_.create_snap(); }
-    Status remove_snap(SnapId snap) override { return inner_.remove_snap(snap); }
-    StoreId id() override { return inner_.id(); }
-    ClientId client() override { return inner_.client(); }
-    Status fence(const ClientId& client) override { return inner_.fence(client); }
-    bool is_exclusive() const override { return inner_.is_exclusive(); }
-    Status add_data_pool(Pool pool, const std::string& name) override { return inner_.add_data_pool(pool, name); }
-    void set_soft_timeout(int seconds) override { inner_.set_soft_timeout(seconds); }
-    Result<Capacity> capacity(Pool pool) override { return inner_.capacity(pool); }
-    Status list(Pool pool, Visitor visitor) override { return inner_.list(pool, std::move(visitor)); }
-    void stop() override { inner_.stop(); }
 
 private:
     struct Held;
     using HeldPtr = std::shared_ptr<Held>;
     struct Batch;
-    struct Sending;
 
     HeldPtr find(const std::string& name) const;
     bool is_own(const Lease& lease) const;
@@ -139,7 +117,6 @@ private:
     void open_quiet();
     void forget_unused();
 
-    Store& inner_;
     Clock& clock_;
     const Options options_;
     std::atomic<int64_t> commit_ns_;
@@ -175,7 +152,7 @@ private:
     uint64_t turns_begun_ GUARDED_BY(turn_mutex_) = 0, turns_done_ GUARDED_BY(turn_mutex_) = 0;  // of flush_all()
     Status turn_status_ GUARDED_BY(turn_mutex_);
 
-    std::atomic<uint64_t> bytes_{0}, batches_{0}, batched_keys_{0}, recalls_{0};
+    std::atomic<uint64_t> bytes_{0};  // of all copies
 
     Mutex wake_mutex_;
     CondVar woken_;

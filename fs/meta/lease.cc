@@ -18,12 +18,6 @@ bool comes_before(const ObjectName& a, const ObjectName& b) {
            std::make_tuple(rank(b.name), b.name.size(), std::cref(b.name));
 }
 
-Mutation lease_change(const ObjectName& object, const Lease& from, const Lease& to) {
-    Mutation m(object);
-    m.xattr_is(kLeaseXattr, encode(from)).set_xattr(kLeaseXattr, encode(to));
-    return m;
-}
-
 bool may_have_raced(int code) { return code == ECANCELED || code == ETIMEDOUT || code == EAGAIN || code == ENOENT; }
 
 // X of our own that no operation holds is a lost answer's; it is adopted with a new epoch, so that nothing that was
@@ -53,6 +47,12 @@ Result<Lease> take_one(MetaCore& core, const ObjectName& object, std::optional<L
 }
 
 }  // namespace
+
+Mutation lease_change(const ObjectName& object, const Lease& from, const Lease& to) {
+    Mutation m(object);
+    m.xattr_is(kLeaseXattr, encode(from)).set_xattr(kLeaseXattr, encode(to));
+    return m;
+}
 
 void Holders::enter(const std::string& object) {
     MutexLock lock(mutex_);

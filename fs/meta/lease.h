@@ -13,10 +13,14 @@
 
 #include "fs/base/mutex.h"
 #include "fs/meta/format.h"
+#include "fs/store/store.h"
 
 namespace meshfs {
 
 class MetaCore;
+
+// From the one to the other, and nothing if it is another by then.
+Mutation lease_change(const ObjectName& object, const Lease& from, const Lease& to);
 
 // Which objects operations of this mount hold or are about to take: one operation an object.  Threads: any.
 class Holders {

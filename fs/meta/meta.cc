@@ -22,7 +22,8 @@ MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInf
       clock(clock_),
       options(std::move(options_)),
       volume(std::move(info)) {}
-MetaCore::~MetaCore() = default;
+// The last member goes first: the session, which that thread looks at.
+MetaCore::~MetaCore() { held.stop_thread(); }
 
 Status MetaCore::check_may_change() const {
     if (options.read_only) return fail(EROFS);

@@ -28,8 +28,6 @@ public:
 
     // From here on everything is known: nothing is there but what is applied.
     void know_all();
-    // Xattrs that the object is known to have, all of them.
-    void know_xattrs(std::map<std::string, std::string> xattrs);
     void set_lease(std::string value);
     // A guard of a mutation that was done: what it says was so.
     void learn(const Guard& guard);
@@ -62,6 +60,7 @@ public:
 private:
     using Keys = std::map<std::string, std::optional<std::string>, std::less<>>;
 
+    void know_xattrs(std::map<std::string, std::string> xattrs);  // that the object has these, and no others
     bool is_known(std::string_view key) const;
     // Of the complete run with that key: where it ends; none: there is none.  "": it has no end.
     std::optional<std::string_view> complete_until(std::string_view key) const;

@@ -125,17 +125,18 @@ Result<std::optional<SessionRecord>> Session::read_record(SessionId other) {
     return std::optional(TRY(decode_at(decode_session, object, key, found->second)));
 }
 
-// Guarded on a beat from before the lease was looked at: what was seen is not older than that when it counts.
+// Whoever waited for so long, the lease must still be the one that was asked for: a holder that let go and took it anew has
+// answered.  The verdict is guarded on the beat that was read before the lease: a holder that beat since may have let go since.
 void Session::give_up_on(SessionId holder, const ObjectName& object, uint64_t epoch) {
     auto of_holder = store_.ask(std::move(Query(session_object(holder)).xattrs()));
     if (!of_holder.ok()) return;
     auto now = store_.ask(std::move(Query(object).xattrs()));
     if (now.ok()) {
         auto lease = decode_lease(now->xattrs[kLeaseXattr]);
-        if (lease.ok() && !(lease->is_exclusive_of(holder) && lease->epoch == epoch)) return;
+        if (!lease.ok() || !lease->is_exclusive_of(holder) || lease->epoch != epoch) return;
     } else if (now.code() != ENOENT) {
-        return;  // not even an object: it was asked for something else than a lease
-    }
+        return;
+    }  // ENOENT: what was asked for is no object's lease (`Rooms`); nobody would ask again if it had been answered
     Mutation m(session_object(holder));
     m.xattr_is(kStateXattr, encode(StateRecord{})).xattr_is(kBeatXattr, of_holder->xattrs[kBeatXattr]);
     (void)declare_dead(holder, std::move(m), true);  // how it went, the next look at it tells

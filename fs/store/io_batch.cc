@@ -27,6 +27,14 @@ void IoBatch::add(Mutation mutation, std::vector<int> ok_codes) {
     });
 }
 
+void IoBatch::add(Mutation mutation, Then<void> each) {
+    begin();
+    store_.start(std::move(mutation), [this, each = std::move(each)](Status status) {
+        each(std::move(status));
+        end({});
+    });
+}
+
 void IoBatch::add(Transfer transfer, Then<size_t> each) {
     begin();
     store_.start(std::move(transfer), [this, each = std::move(each)](Result<size_t> result) {

@@ -18,6 +18,8 @@ public:
 
     // ok_codes: errnos that are no failure here (ENOENT for removals).
     void add(Mutation mutation, std::vector<int> ok_codes = {});
+    // each: gets the answer, and judges it: it is no error of the batch.
+    void add(Mutation mutation, Then<void> each);
     void add(Transfer transfer, Then<size_t> each = nullptr);
     Status wait();  // all have ended; the first error, if any
 

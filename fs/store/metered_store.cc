@@ -57,9 +57,9 @@ private:
 };
 
 MeteredStore::MeteredStore(std::unique_ptr<Store> inner)
-    : inner_(std::move(inner)), counters_(new Counter[kKinds * kPoolsMetered]) {}
+    : ForwardingStore(std::move(inner)), counters_(new Counter[kKinds * kPoolsMetered]) {}
 
-MeteredStore::~MeteredStore() { inner_->stop(); }  // before the counters its last callbacks use
+MeteredStore::~MeteredStore() { inner_.stop(); }  // before the counters its last callbacks use
 
 MeteredStore::Watch MeteredStore::watch(Kind kind, const ObjectName& object) {
     std::list<StoreWait> one;
@@ -80,7 +80,7 @@ MeteredStore::Waiting MeteredStore::waiting() const {
 void MeteredStore::start(Mutation mutation, Then<void> then) {
     uint64_t bytes = mutation.bytes();
     auto w = watch(Kind::mutation, mutation.object());
-    inner_->start(std::move(mutation), [w, bytes, then = std::move(then)](Status status) {
+    inner_.start(std::move(mutation), [w, bytes, then = std::move(then)](Status status) {
         w.end(status.code(), bytes);
         then(std::move(status));
     });
@@ -88,7 +88,7 @@ void MeteredStore::start(Mutation mutation, Then<void> then) {
 
 void MeteredStore::start(Query query, Then<Answer> then) {
     auto w = watch(Kind::query, query.object());
-    inner_->start(std::move(query), [w, then = std::move(then)](Result<Answer> answer) {
+    inner_.start(std::move(query), [w, then = std::move(then)](Result<Answer> answer) {
         w.end(answer.code(), answer.ok() ? bytes_of(*answer) : 0);
         then(std::move(answer));
     });
@@ -96,7 +96,7 @@ void MeteredStore::start(Query query, Then<Answer> then) {
 
 void MeteredStore::start(Transfer transfer, Then<size_t> then) {
     auto w = watch(transfer.direction == Transfer::Direction::read ? Kind::read : Kind::write, transfer.object);
-    inner_->start(std::move(transfer), [w, then = std::move(then)](Result<size_t> done) {
+    inner_.start(std::move(transfer), [w, then = std::move(then)](Result<size_t> done) {
         w.end(done.code(), done.ok() ? *done : 0);
         then(std::move(done));
     });
@@ -105,21 +105,21 @@ void MeteredStore::start(Transfer transfer, Then<size_t> then) {
 Status MeteredStore::apply(Mutation mutation) {
     uint64_t bytes = mutation.bytes();
     auto w = watch(Kind::mutation, mutation.object());
-    Status status = inner_->apply(std::move(mutation));
+    Status status = inner_.apply(std::move(mutation));
     w.end(status.code(), bytes);
     return status;
 }
 
 Result<Answer> MeteredStore::ask(Query query) {
     auto w = watch(Kind::query, query.object());
-    auto answer = inner_->ask(std::move(query));
+    auto answer = inner_.ask(std::move(query));
     w.end(answer.code(), answer.ok() ? bytes_of(*answer) : 0);
     return answer;
 }
 
 Result<size_t> MeteredStore::transfer(Transfer transfer) {
     auto w = watch(transfer.direction == Transfer::Direction::read ? Kind::read : Kind::write, transfer.object);
-    auto done = inner_->transfer(std::move(transfer));
+    auto done = inner_.transfer(std::move(transfer));
     w.end(done.code(), done.ok() ? *done : 0);
     return done;
 }
@@ -127,7 +127,7 @@ Result<size_t> MeteredStore::transfer(Transfer transfer) {
 void MeteredStore::notify(ObjectName object, Buffer message, int seconds_max, Then<Acks> then) {
     uint64_t bytes = message.size();
     auto w = watch(Kind::notify, object);
-    inner_->notify(std::move(object), std::move(message), seconds_max,
+    inner_.notify(std::move(object), std::move(message), seconds_max,
                    [w, bytes, then = std::move(then)](Result<Acks> acks) {
                        w.end(acks.code(), bytes);
                        then(std::move(acks));

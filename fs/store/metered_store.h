@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "fs/store/store.h"
+#include "fs/store/forwarding_store.h"
 
 namespace meshfs {
 
@@ -47,7 +47,7 @@ struct StoreWait {
 };
 
 // Any thread.  Adds two clock readings, two short locks and some atomic additions to a call.
-class MeteredStore final : public Store {
+class MeteredStore final : public ForwardingStore {
 public:
     explicit MeteredStore(std::unique_ptr<Store> inner);
     ~MeteredStore() override;
@@ -58,7 +58,7 @@ public:
         std::optional<StoreWait> longest;
     };
     Waiting waiting() const;
-    Store& inner() { return *inner_; }
+    Store& inner() { return inner_; }
 
     void start(Mutation, Then<void>) override;
     void start(Query, Then<Answer>) override;
@@ -66,28 +66,12 @@ public:
     Status apply(Mutation) override;
     Result<Answer> ask(Query) override;
     Result<size_t> transfer(Transfer) override;
-    Result<std::unique_ptr<Mailbox>> open_mailbox(ObjectName object, MailHandler handler) override {
-        return inner_->open_mailbox(std::move(object), std::move(handler));
-    }
     void notify(ObjectName, Buffer message, int seconds_max, Then<Acks>) override;
-    Result<SnapId> create_snap() override { return inner_->create_snap(); }
-    Status remove_snap(SnapId snap) override { return inner_->remove_snap(snap); }
-    StoreId id() override { return inner_->id(); }
-    ClientId client() override { return inner_->client(); }
-    Status fence(const ClientId& client) override { return inner_->fence(client); }
-    bool is_exclusive() const override { return inner_->is_exclusive(); }
-    Status add_data_pool(Pool pool, const std::string& name) override { return inner_->add_data_pool(pool, name); }
-    void set_soft_timeout(int seconds) override { inner_->set_soft_timeout(seconds); }
-    Result<Capacity> capacity(Pool pool) override { return inner_->capacity(pool); }
-    Status list(Pool pool, Visitor visitor) override { return inner_->list(pool, std::move(visitor)); }
-    void stop() override { inner_->stop(); }
-    Status restart() override { return inner_->restart(); }
 
 private:
     struct Counter;
     class Watch;
     Watch watch(StoreCount::Kind kind, const ObjectName& object);
-    std::unique_ptr<Store> inner_;
     std::unique_ptr<Counter[]> counters_;  // kind * kPoolsMetered + pool
     mutable Mutex mutex_;
     std::list<StoreWait> waiting_ GUARDED_BY(mutex_);  // in order of start

@@ -67,6 +67,17 @@ TEST_F(Faults, SilenceHoldsCallsUntilItEnds) {
     EXPECT_EQ(value(), "v");
 }
 
+TEST_F(Faults, WhoJudgesAMutationHimselfGetsItsAnswer) {
+    std::vector<int> codes(2, -1);
+    IoBatch batch(store_);
+    batch.add(Mutation(o_).exists().set_keys({{"k", "v"}}), [&](Status status) { codes[0] = status.code(); });
+    EXPECT_OK(batch.wait());
+    batch.add(Mutation(o_).set_keys({{"k", "w"}}), [&](Status status) { codes[1] = status.code(); });
+    EXPECT_OK(batch.wait());
+    EXPECT_EQ(codes, (std::vector<int>{ENOENT, 0}));
+    EXPECT_EQ(value(), "w");
+}
+
 TEST_F(Faults, SilenceEndsWithStop) {
     store_.set_silent(true);
     IoBatch batch(store_);

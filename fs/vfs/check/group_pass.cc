@@ -29,6 +29,8 @@ Status GroupPass::run() {
         bool may_lack = lease.ok() && (lease->flags & Lease::kept) != 0 && (lease->flags & Lease::write_through) == 0 &&
                         !lease->is_exclusive_of(scene_.core.session_id());
         if (!may_lack) break;
+        auto holder = scene_.core.look_at(lease->session);
+        if (holder.ok() && *holder != SessionState::alive) break;
         ask_back(scene_.core, object_, *lease);
         scene_.core.clock.sleep_ns(50 * kNsPerMs);
         answer = TRY(scene_.store.ask(query));

@@ -1,0 +1,411 @@
+// Groups a mount has for itself: how they come to be held, what is answered and written when, how they go.
+#include "fs/meta/held_groups.h"
+
+#include "fs/base/scheduler.h"
+#include "fs/meta/ops/fixture.h"
+#include "fs/store/sim_store.h"
+
+namespace meshfs {
+namespace {
+
+constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
+constexpr SessionId kOther{12345};
+
+const ObjectName kGroup = group_object(GroupId{0x77}), kBorn = group_object(GroupId{0x78});
+
+// On the fixture's session and stores; what is in the groups is nobody's business here.
+class HeldGroupsTest : public MetaTest {
+protected:
+    HeldGroupsTest() : held_(*mount_->metered, mount_->clock, {}) {
+        held_.begin(mount_->session(), false);
+        set_lease(kGroup, free_lease(1));
+        mount_->hooks->before_mutation = [this](const Mutation& m) {
+            if (!m.object().name.starts_with("g.")) return;
+            sent_.push_back(m);
+            if (auto hook = std::exchange(at_next_, nullptr)) hook();
+        };
+    }
+    ~HeldGroupsTest() override {
+        (void)held_.end();
+        mount_->hooks->before_mutation = nullptr;
+    }
+
+    void set_lease(const ObjectName& object, const Lease& lease) {
+        ASSERT_OK(raw_.apply(std::move(Mutation(object).set_xattr(kLeaseXattr, encode(lease)))));
+    }
+    Lease stored_lease(const ObjectName& object = kGroup) {
+        return must(decode_lease(must(raw_.ask(std::move(Query(object).xattrs()))).xattrs[kLeaseXattr]));
+    }
+    static std::string value_in(const Result<Answer>& answer, const std::string& key) {
+        if (!answer.ok()) return errno_name(answer.code());
+        auto found = answer->keys.find(key);
+        return found == answer->keys.end() ? "-" : found->second;
+    }
+    std::string stored(const std::string& key, const ObjectName& object = kGroup) {
+        return value_in(raw_.ask(std::move(Query(object).keys({key}))), key);
+    }
+    std::string answered(const std::string& key) { return value_in(held_.ask(std::move(Query(kGroup).keys({key}))), key); }
+
+    // As operations change a group: read it, take it if it is free, guard on what was read.
+    Status change(const std::string& key, const std::string& value, const ObjectName& object = kGroup) {
+        Answer now = must(held_.ask(std::move(Query(object).xattrs().keys({key}))));
+        const std::string seen = now.xattrs[kLeaseXattr];
+        Mutation m(object);
+        m.xattr_is(kLeaseXattr, seen);
+        m.key_is(key, now.keys.contains(key) ? std::optional(now.keys[key]) : std::nullopt);
+        Lease lease = must(decode_lease(seen));
+        auto wanted = lease.is_free() ? held_.wants(object, lease.epoch + 1) : std::nullopt;
+        if (wanted) m.set_xattr(kLeaseXattr, encode(*wanted));
+        m.set_keys({{key, value}});
+        return held_.apply(std::move(m));
+    }
+    // As mkdir makes one.
+    Status give_birth() {
+        Mutation m(kBorn);
+        m.absent().create().set_xattr(kLeaseXattr, encode(held_.wants(kBorn, 1).value_or(free_lease(1))));
+        m.set_xattr(kAboutXattr, "about").set_keys({{"d", "inode"}});
+        return held_.apply(std::move(m));
+    }
+    // Held, with one change that is not in the store.
+    void make_dirty() {
+        ASSERT_OK(change("n1", "taken"));
+        ASSERT_OK(change("n2", "batched"));
+        ASSERT_EQ(stored("n2"), "-");
+        sent_.clear();
+    }
+    void beat_after(int64_t ns) {
+        mount_->clock.advance_ns(ns);
+        meta().tick();
+    }
+
+    HeldGroups held_;
+    std::vector<Mutation> sent_;         // of groups
+    std::function<void()> at_next_;      // before the next of them starts
+};
+
+TEST_F(HeldGroupsTest, TheFirstChangeOfAFreeGroupTakesIt) {
+    ASSERT_OK(change("n1", "a"));
+    EXPECT_EQ(sent_.size(), 1u);
+    EXPECT_EQ(stored("n1"), "a");
+    EXPECT_TRUE(stored_lease().is_kept_by(core().session_id()));
+    EXPECT_EQ(stored_lease().epoch, 2u);
+}
+
+TEST_F(HeldGroupsTest, WhatIsHeldIsChangedAndAnsweredInMemory) {
+    ASSERT_OK(change("n1", "a"));
+    ASSERT_OK(change("n2", "b"));
+    const uint64_t before = calls();
+    ASSERT_OK(change("n2", "c"));
+    EXPECT_EQ(answered("n1"), "a");
+    EXPECT_EQ(answered("n2"), "c");
+    EXPECT_EQ(calls(), before);
+    EXPECT_EQ(stored("n2"), "-");
+}
+
+TEST_F(HeldGroupsTest, WhatIsNotKnownIsReadOnce) {
+    ASSERT_OK(raw_.apply(std::move(Mutation(kGroup).set_keys({{"n9", "z"}}))));
+    ASSERT_OK(change("n1", "a"));
+    EXPECT_EQ(answered("n9"), "z");
+    const uint64_t before = calls();
+    EXPECT_EQ(answered("n9"), "z");
+    EXPECT_EQ(calls(), before);
+}
+
+TEST_F(HeldGroupsTest, ACommitIsOneBatchAndRaisesTheEpoch) {
+    ASSERT_OK(change("n1", "a"));
+    for (const char* key : {"n2", "n3", "n4"}) ASSERT_OK(change(key, "b"));
+    sent_.clear();
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(sent_.size(), 1u);
+    EXPECT_EQ(stored_lease().epoch, 3u);
+    for (const char* key : {"n2", "n3", "n4"}) EXPECT_EQ(stored(key), "b");
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(sent_.size(), 1u);
+    ASSERT_OK(change("n5", "c"));
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(stored_lease().epoch, 4u);
+}
+
+TEST_F(HeldGroupsTest, WhatIsDueIsWrittenAfterASecond) {
+    make_dirty();
+    mount_->clock.advance_ns(kNsPerSecond - 1);
+    held_.tend();
+    EXPECT_EQ(stored("n2"), "-");
+    mount_->clock.advance_ns(1);
+    held_.tend();
+    EXPECT_EQ(stored("n2"), "batched");
+}
+
+TEST_F(HeldGroupsTest, WhatIsBornIsInTheStoreBeforeItsName) {
+    make_dirty();
+    ASSERT_OK(give_birth());
+    ASSERT_OK(change("nborn", "78"));
+    EXPECT_TRUE(sent_.empty());
+    EXPECT_EQ(stored("d", kBorn), "ENOENT");
+    at_next_ = [this] { EXPECT_EQ(stored("nborn"), "-"); };
+    ASSERT_OK(held_.commit());
+    ASSERT_EQ(sent_.size(), 2u);
+    EXPECT_EQ(sent_[0].object(), kBorn);
+    EXPECT_EQ(sent_[1].object(), kGroup);
+    EXPECT_EQ(stored("d", kBorn), "inode");
+    EXPECT_EQ(stored("nborn"), "78");
+}
+
+// The batch was frozen when the birth came to nothing: its names wait with it.
+TEST_F(HeldGroupsTest, WithoutTheBirthNothingIsNamed) {
+    make_dirty();
+    ASSERT_OK(give_birth());
+    ASSERT_OK(change("nborn", "78"));
+    mount_->faults->set_plan({.error = 1, .error_code = ENOSPC});
+    EXPECT_ERRNO(held_.commit(), ENOSPC);
+    mount_->faults->set_plan({});
+    EXPECT_EQ(stored("nborn"), "-");
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(stored("nborn"), "78");
+    EXPECT_EQ(stored("d", kBorn), "inode");
+}
+
+TEST_F(HeldGroupsTest, WhatIsBornAndRemovedIsNeverSent) {
+    ASSERT_OK(give_birth());
+    const std::string lease = encode(*held_.wants(kBorn, 1));
+    ASSERT_OK(held_.apply(std::move(Mutation(kBorn).xattr_is(kLeaseXattr, lease).remove())));
+    ASSERT_OK(held_.commit());
+    EXPECT_TRUE(sent_.empty());
+    EXPECT_ERRNO(held_.ask(std::move(Query(kBorn).xattrs())), ENOENT);
+}
+
+TEST_F(HeldGroupsTest, WhatIsRecalledIsWrittenAndThenFree) {
+    make_dirty();
+    EXPECT_FALSE(held_.recall(kBorn.name));
+    EXPECT_TRUE(held_.recall(kGroup.name));
+    EXPECT_TRUE(sent_.empty());  // a message must not block
+    held_.tend();
+    ASSERT_EQ(sent_.size(), 2u);
+    EXPECT_EQ(stored("n2"), "batched");
+    EXPECT_TRUE(stored_lease().is_free());
+    EXPECT_EQ(stored_lease().epoch, 4u);
+    EXPECT_EQ(answered("n2"), "batched");
+}
+
+TEST_F(HeldGroupsTest, WhatIsFoughtOverStaysFreeEverLonger) {
+    for (int64_t pause : {kNsPerSecond, 2 * kNsPerSecond, 4 * kNsPerSecond}) {
+        ASSERT_OK(change("n1", "taken"));
+        ASSERT_TRUE(stored_lease().is_kept_by(core().session_id()));
+        ASSERT_TRUE(held_.recall(kGroup.name));
+        held_.tend();
+        beat_after(pause - 1);
+        ASSERT_OK(change("n1", "free"));
+        EXPECT_TRUE(stored_lease().is_free());
+        EXPECT_EQ(stored("n1"), "free");
+        beat_after(1);
+    }
+    ASSERT_OK(change("n1", "taken"));
+    EXPECT_FALSE(stored_lease().is_free());
+}
+
+TEST_F(HeldGroupsTest, ABatchWhoseAnswerIsLostIsSentAgainUnderTheNextEpoch) {
+    make_dirty();
+    mount_->faults->set_plan({.lost_reply = 1});
+    at_next_ = [this] { at_next_ = [this] { mount_->faults->set_plan({}); }; };
+    // Between the two it is asked what became of the first, until there is an answer.
+    mount_->hooks->before_query = [this](const Query&) { mount_->faults->set_plan({}); };
+    ASSERT_OK(held_.commit());
+    mount_->hooks->before_query = nullptr;
+    ASSERT_EQ(sent_.size(), 2u);
+    EXPECT_EQ(stored("n2"), "batched");
+    EXPECT_EQ(stored_lease().epoch, 4u);
+    EXPECT_ERRNO(raw_.apply(sent_[0]), ECANCELED);  // late, it does nothing
+    ASSERT_OK(change("n3", "c"));
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(stored("n3"), "c");
+}
+
+TEST_F(HeldGroupsTest, ABatchThatNeverArrivedIsSentAgain) {
+    make_dirty();
+    mount_->faults->set_plan({.lost_call = 1});
+    mount_->hooks->before_query = [this](const Query&) { mount_->faults->set_plan({}); };
+    ASSERT_OK(held_.commit());
+    mount_->hooks->before_query = nullptr;
+    EXPECT_EQ(sent_.size(), 2u);
+    EXPECT_EQ(stored("n2"), "batched");
+    EXPECT_EQ(stored_lease().epoch, 3u);
+}
+
+TEST_F(HeldGroupsTest, WhatCouldNotBeWrittenStaysAndIsTold) {
+    make_dirty();
+    EXPECT_EQ(answered("n3"), "-");
+    mount_->faults->set_plan({.error = 1, .error_code = ENOSPC});
+    EXPECT_ERRNO(held_.commit(), ENOSPC);
+    EXPECT_ERRNO(change("n3", "c"), ENOSPC);  // it is not taken on what cannot be written
+    EXPECT_EQ(answered("n2"), "batched");
+    mount_->faults->set_plan({});
+    ASSERT_OK(change("n3", "c"));
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(stored("n2"), "batched");
+    EXPECT_EQ(stored("n3"), "c");
+}
+
+TEST_F(HeldGroupsTest, OutsideTheWindowTheStoreAnswersAndHasEachChangeAtOnce) {
+    make_dirty();
+    mount_->clock.advance_ns(kLeaseNs / 2);
+    const uint64_t before = calls();
+    EXPECT_EQ(answered("n2"), "batched");
+    EXPECT_GE(calls(), before + 2);  // what was not written, then the look
+    EXPECT_EQ(stored("n2"), "batched");
+    ASSERT_OK(change("n3", "c"));
+    EXPECT_EQ(stored("n3"), "c");
+    EXPECT_FALSE(held_.wants(kBorn, 1));
+    meta().tick();
+    const uint64_t again = calls();
+    EXPECT_EQ(answered("n3"), "c");
+    EXPECT_EQ(calls(), again);
+}
+
+TEST_F(HeldGroupsTest, WhatAnotherTookOverIsToldOnce) {
+    make_dirty();
+    set_lease(kGroup, exclusive_lease(kOther, 9));
+    EXPECT_ERRNO(held_.commit(), EIO);
+    EXPECT_OK(held_.commit());
+    EXPECT_EQ(stored("n2"), "-");
+    EXPECT_EQ(stored_lease().session, kOther);
+    EXPECT_EQ(answered("n2"), "-");
+}
+
+TEST_F(HeldGroupsTest, ATakeoverIsFoundByReadingToo) {
+    make_dirty();
+    ASSERT_OK(raw_.apply(std::move(Mutation(kGroup).set_xattr(kLeaseXattr, encode(free_lease(9))).set_keys({{"n9", "other's"}}))));
+    EXPECT_EQ(answered("n9"), "other's");
+    EXPECT_EQ(answered("n2"), "-");
+    EXPECT_ERRNO(held_.commit(), EIO);
+    EXPECT_OK(held_.commit());
+}
+
+// What was found to be lost while its batch was under way is not brought back by the batch's answer.
+TEST_F(HeldGroupsTest, ABatchOfWhatIsGoneByThenChangesNothing) {
+    make_dirty();
+    const Lease own = stored_lease();
+    at_next_ = [&] {
+        set_lease(kGroup, exclusive_lease(kOther, 9));
+        EXPECT_EQ(answered("n8"), "-");
+        set_lease(kGroup, own);
+    };
+    EXPECT_ERRNO(held_.commit(), EIO);
+    EXPECT_OK(held_.commit());
+    ASSERT_OK(change("n3", "c"));
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(stored("n3"), "c");
+    mount_->clock.advance_ns(kNsPerSecond);
+    held_.tend();
+    EXPECT_EQ(stored_lease().flags, Lease::kept | Lease::write_through);  // the one that is held now is looked after
+}
+
+TEST_F(HeldGroupsTest, SynchronouslyEachChangeIsInTheStoreWhenItReturns) {
+    held_.set_synchronous(true);
+    ASSERT_OK(change("n1", "a"));
+    ASSERT_OK(change("n2", "b"));
+    EXPECT_EQ(stored("n2"), "b");
+    ASSERT_OK(give_birth());
+    EXPECT_EQ(stored("d", kBorn), "inode");
+    const uint64_t before = calls();
+    EXPECT_EQ(answered("n2"), "b");
+    EXPECT_EQ(calls(), before);
+}
+
+TEST_F(HeldGroupsTest, WhatIsQuietIsForOthersToReadUntilItChanges) {
+    make_dirty();
+    ASSERT_OK(held_.commit());
+    held_.tend();
+    EXPECT_EQ(stored_lease().flags, Lease::kept);
+    mount_->clock.advance_ns(kNsPerSecond);
+    held_.tend();
+    EXPECT_EQ(stored_lease().flags, Lease::kept | Lease::write_through);
+    EXPECT_EQ(stored_lease().epoch, 4u);
+    const uint64_t before = calls();
+    EXPECT_EQ(answered("n2"), "batched");
+    EXPECT_EQ(calls(), before);
+    ASSERT_OK(change("n3", "c"));
+    EXPECT_EQ(stored_lease().flags, Lease::kept);  // before anything is answered that is not in the store
+    EXPECT_EQ(stored("n3"), "-");
+}
+
+TEST_F(HeldGroupsTest, WhatIsReadAgainAndAgainIsHeldForItsReaders) {
+    for (int i = 0; i < 4; ++i) (void)must(held_.ask(std::move(Query(kGroup).xattrs().keys({"n1"}))));
+    EXPECT_EQ(stored_lease().flags, Lease::kept | Lease::write_through);
+    EXPECT_EQ(answered("n1"), "-");
+    const uint64_t before = calls();
+    EXPECT_EQ(answered("n1"), "-");
+    EXPECT_EQ(calls(), before);
+}
+
+TEST_F(HeldGroupsTest, AtTheEndAllIsWrittenAndFree) {
+    make_dirty();
+    ASSERT_OK(give_birth());
+    ASSERT_OK(change("nborn", "78"));
+    ASSERT_OK(held_.end());
+    EXPECT_EQ(stored("nborn"), "78");
+    EXPECT_TRUE(stored_lease().is_free());
+    EXPECT_TRUE(stored_lease(kBorn).is_free());
+    EXPECT_FALSE(held_.wants(kGroup, 9));
+}
+
+// --- its thread
+
+// Knows whether the session above it has closed its mailboxes, and calls a test before each mutation.
+class WatchedStore final : public ForwardingStore {
+public:
+    using ForwardingStore::ForwardingStore;
+    using ForwardingStore::start;
+    void start(Mutation mutation, Then<void> then) override {
+        if (before) before(mutation);
+        inner_.start(std::move(mutation), std::move(then));
+    }
+    Result<std::unique_ptr<Mailbox>> open_mailbox(ObjectName object, MailHandler handler) override {
+        std::unique_ptr<Mailbox> box = TRY(inner_.open_mailbox(std::move(object), std::move(handler)));
+        return std::unique_ptr<Mailbox>(std::make_unique<Counted>(*this, std::move(box)));
+    }
+    std::function<void(const Mutation&)> before;
+    int mailboxes = 0;
+
+private:
+    struct Counted final : Mailbox {
+        Counted(WatchedStore& store_, std::unique_ptr<Mailbox> box_) : store(store_), box(std::move(box_)) { ++store.mailboxes; }
+        ~Counted() override { --store.mailboxes; }
+        WatchedStore& store;
+        std::unique_ptr<Mailbox> box;
+    };
+};
+
+// Of a mount that is not closed, as one whose beginning failed: the thread looks at the session.  In simulated time, so that
+// who could go on has gone on when the batch does.
+TEST(HeldGroupsThread, EndsBeforeTheSession) {
+    Scheduler scheduler(1);
+    scheduler.run([&] {
+        SimStore sim(std::make_shared<MemoryCluster>(), scheduler, 0, {});
+        WatchedStore store(sim);
+        Clock& clock = Clock::system();
+        ASSERT_OK(format_volume(store, clock, {.lease_seconds = 5}));
+        auto meta = must(Meta::open(store, clock, {.hold = true}));
+        const CreateRequest request{.directory = kRootIno, .name = "a", .mode = S_IFREG | 0644};
+        must(meta->create(request));
+        bool is_in_batch = false, has_ended = false;
+        store.before = [&](const Mutation& m) {
+            if (is_in_batch || !m.object().name.starts_with("g.")) return;
+            is_in_batch = true;
+            clock.sleep_ns(kNsPerSecond);
+            EXPECT_GT(store.mailboxes, 0);
+            has_ended = true;
+        };
+        must(meta->change(must(meta->lookup(kRootIno, "a")).ino, [](InodeChange& change) -> Status {
+            change.inode.mode = S_IFREG | 0600;
+            return {};
+        }));
+        while (!is_in_batch) clock.sleep_ns(kNsPerMs);
+        meta.reset();
+        EXPECT_TRUE(has_ended);
+        EXPECT_EQ(store.mailboxes, 0);
+        sim.stop();
+    });
+}
+
+}  // namespace
+}  // namespace meshfs
