@@ -23,13 +23,15 @@ Mutation mutation_of(const ObjectName& object, const Mirror::Changes& changes, b
     return m;
 }
 
+Status lost_to_another() { return fail(EIO, "another mount took over what this one had not written"); }
+
 }  // namespace
 
 Status HeldGroups::flush(const HeldPtr& only) {
     {
         MutexLock lock(only->mutex);
-        bool has_nothing = !only->is_unborn && !only->is_under_way && !only->mirror.is_dirty();
-        if (has_nothing || only->state == Held::State::gone) return {};
+        if (only->state == Held::State::gone) return only->is_lost ? lost_to_another() : Status();
+        if (only->is_written()) return {};
     }
     return flush_one_turn({only});
 }
@@ -171,7 +173,7 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
     held->error = {};
     if (held->state == Held::State::gone) {  // since the batch left: whether that was a loss, has been told
         held->is_under_way = false;
-        return status.ok() ? Status() : fail(EIO, "another mount took over what this one had not written");
+        return held->is_lost && !status.ok() ? lost_to_another() : Status();
     }
     switch (status.code()) {
         case 0:
@@ -198,7 +200,7 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
         case ESHUTDOWN:
             lose(held, status);
             held->is_under_way = false;
-            return fail(EIO, "another mount took over what this one had not written");
+            return lost_to_another();
         default:
             held->is_under_way = false;
             if (!held->is_unborn) held->mirror.put_back(batch.changes);

@@ -48,6 +48,10 @@ bool is_of_records(const Mutation& mutation) {
     return true;
 }
 
+// What became of a mutation of the lease.
+bool is_told_by_looking(int code) { return code == ECANCELED || code == ENOENT || code == ETIMEDOUT; }
+bool has_not_happened(int code) { return code == ENOSPC || code == EDQUOT || code == EAGAIN; }
+
 bool is_of_records(const Query& query) {
     return query.at() == SnapId::head && query.guards().empty() && !query.wants_stat() && query.byte_ranges().empty();
 }
@@ -178,9 +182,9 @@ void HeldGroups::note_read(const ObjectName& group, const Lease& free) {
 }
 
 // A lease that a lost answer left.  Raised, so that whatever was sent under it comes too late.
-void HeldGroups::enter_found(const ObjectName& group, const Lease& lease, const Query& query, const Answer& answer) {
+bool HeldGroups::enter_found(const ObjectName& group, const Lease& lease, const Query& query, const Answer& answer) {
     HeldPtr held = reserve(group);
-    if (!held) return;
+    if (!held) return true;
     Lease next = lease;
     ++next.epoch;
     auto status = inner_.apply(lease_change(group, lease, next));
@@ -193,6 +197,7 @@ void HeldGroups::enter_found(const ObjectName& group, const Lease& lease, const 
         leave_table(held);
     }
     held->changed.notify_all();
+    return status.ok() || is_told_by_looking(status.code());
 }
 
 // Of a group that has nothing unwritten.
@@ -213,12 +218,13 @@ std::optional<Status> HeldGroups::change_flags(const HeldPtr& held, uint8_t flag
         held->lease = to;
         held->mirror.set_lease(encode(to));
         held->state = Held::State::held;
+    } else if (has_not_happened(status.code())) {
+        held->state = Held::State::held;
     } else {
         leave_table(held);
     }
     held->changed.notify_all();
-    bool is_told_by_looking = status.code() == ECANCELED || status.code() == ENOENT || status.code() == ETIMEDOUT;
-    if (status.ok() || is_told_by_looking) return {};
+    if (status.ok() || is_told_by_looking(status.code())) return {};
     return status;
 }
 
@@ -241,6 +247,7 @@ void HeldGroups::lose(const HeldPtr& held, const Status& why) {
     if (held->state == Held::State::gone) return;
     bool is_loss = held->mirror.is_dirty() || held->is_unborn || held->is_under_way;
     if (is_loss) {
+        held->is_lost = true;
         log_error("changes of names and attributes were lost: another mount took over what this one had not written",
                   {{"object", held->object.name}, {"error", why.error().text()}});
         MutexLock lock(mutex_);
@@ -389,7 +396,7 @@ Result<Answer> HeldGroups::ask(Query query) {
         if (!lease.ok()) return answer;
         if (is_own(*lease)) {
             if (!may_answer()) return answer;
-            enter_found(query.object(), *lease, query, *answer);
+            if (!enter_found(query.object(), *lease, query, *answer)) return answer;
             continue;
         }
         // Taken while this was under way: then the answer is from before.
@@ -401,13 +408,12 @@ Result<Answer> HeldGroups::ask(Query query) {
 std::optional<Result<Answer>> HeldGroups::look(const HeldPtr& held, const Query& query) {
     bool is_simple = is_of_records(query);
     for (;;) {
-        bool may = may_answer();
         {
             MutexLock lock(held->mutex);
             while (held->state == Held::State::changing) held->changed.wait(held->mutex);
             if (held->state == Held::State::gone) return {};
             held->used = clock_.boot_ns();
-            if (is_simple && may) {
+            if (is_simple && may_answer()) {  // now: that wait may have been long
                 if (auto answer = held->mirror.answer(query)) return Result<Answer>(std::move(*answer));
                 if (auto status = fill(held, query)) return Result<Answer>(status->error());
                 continue;

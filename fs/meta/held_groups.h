@@ -93,7 +93,8 @@ private:
     HeldPtr reserve(const ObjectName& group);  // null: it is by now, or is about to be
     Status take(const Mutation& mutation, const Lease& lease);
     void note_read(const ObjectName& group, const Lease& free);
-    void enter_found(const ObjectName& group, const Lease& lease, const Query& query, const Answer& answer);
+    // False: it cannot be held now, and the answer is the store's.
+    bool enter_found(const ObjectName& group, const Lease& lease, const Query& query, const Answer& answer);
     std::optional<Status> change_flags(const HeldPtr& held, uint8_t flags);
     // And how that ends.
     void let_go(const std::string& group);

@@ -44,7 +44,9 @@ protected:
     std::string stored(const std::string& key, const ObjectName& object = kGroup) {
         return value_in(raw_.ask(std::move(Query(object).keys({key}))), key);
     }
-    std::string answered(const std::string& key) { return value_in(held_.ask(std::move(Query(kGroup).keys({key}))), key); }
+    std::string answered(const std::string& key) {
+        return value_in(held_.ask(std::move(Query(kGroup).xattrs().keys({key}))), key);
+    }
 
     // As operations change a group: read it, take it if it is free, guard on what was read.
     Status change(const std::string& key, const std::string& value, const ObjectName& object = kGroup) {
@@ -348,22 +350,117 @@ TEST_F(HeldGroupsTest, AtTheEndAllIsWrittenAndFree) {
     EXPECT_FALSE(held_.wants(kGroup, 9));
 }
 
+// --- what no late or careless caller may get past
+
+TEST_F(HeldGroupsTest, WhatIsBornIsInTheStoreBeforeAGroupIsTakenThatNamesIt) {
+    ASSERT_OK(give_birth());
+    at_next_ = [this] { at_next_ = [this] { EXPECT_EQ(stored("d", kBorn), "inode"); }; };
+    ASSERT_OK(change("nborn", "78"));
+    ASSERT_EQ(sent_.size(), 2u);
+    EXPECT_EQ(sent_[0].object(), kBorn);
+    EXPECT_TRUE(stored_lease().is_kept_by(core().session_id()));
+}
+
+TEST_F(HeldGroupsTest, WhatIsBornIsInTheStoreBeforeAFreeGroupNamesIt) {
+    held_.was_contended(kGroup.name);
+    ASSERT_OK(give_birth());
+    at_next_ = [this] { at_next_ = [this] { EXPECT_EQ(stored("d", kBorn), "inode"); }; };
+    ASSERT_OK(change("nborn", "78"));
+    ASSERT_EQ(sent_.size(), 2u);
+    EXPECT_EQ(sent_[0].object(), kBorn);
+    EXPECT_TRUE(stored_lease().is_free());
+}
+
+TEST_F(HeldGroupsTest, ABatchThatComesLateDoesNothing) {
+    make_dirty();
+    ASSERT_OK(held_.commit());
+    const Mutation first = sent_.at(0);
+    ASSERT_OK(change("n2", "newer"));
+    ASSERT_OK(held_.commit());
+    EXPECT_ERRNO(raw_.apply(first), ECANCELED);
+    EXPECT_EQ(stored("n2"), "newer");
+}
+
+TEST_F(HeldGroupsTest, GuardsAreJudgedInMemory) {
+    ASSERT_OK(raw_.apply(std::move(Mutation(kGroup).set_keys({{"n9", "z"}}))));
+    make_dirty();
+    const std::string lease = encode(stored_lease());
+    auto guarded = [&] { return std::move(Mutation(kGroup).xattr_is(kLeaseXattr, lease)); };
+    EXPECT_ERRNO(held_.apply(std::move(guarded().key_is("n2", "stale").set_keys({{"n2", "x"}}))), ECANCELED);
+    EXPECT_ERRNO(held_.apply(std::move(guarded().key_is("n2", std::nullopt).set_keys({{"n2", "x"}}))), ECANCELED);
+    EXPECT_ERRNO(held_.apply(std::move(guarded().key_is("n3", "never").set_keys({{"n2", "x"}}))), ECANCELED);
+    EXPECT_ERRNO(held_.apply(std::move(guarded().key_is("n9", std::nullopt).set_keys({{"n2", "x"}}))), ECANCELED);
+    EXPECT_ERRNO(held_.apply(std::move(guarded().absent().set_keys({{"n2", "x"}}))), EEXIST);
+    EXPECT_ERRNO(held_.apply(std::move(Mutation(kGroup).xattr_is(kAboutXattr, "another").set_keys({{"n2", "x"}}))), ECANCELED);
+    const std::string before = encode(free_lease(1));
+    EXPECT_ERRNO(held_.apply(std::move(Mutation(kGroup).xattr_is(kLeaseXattr, before).set_keys({{"n2", "x"}}))), ECANCELED);
+    EXPECT_EQ(answered("n2"), "batched");
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(stored("n2"), "batched");
+    EXPECT_OK(held_.apply(std::move(guarded().key_is("n9", "z").key_is("n2", "batched").set_keys({{"n2", "x"}}))));
+    EXPECT_EQ(answered("n2"), "x");
+}
+
+// Its mutations may be under way yet: under the raised epoch none of them can take effect after what was read.
+TEST_F(HeldGroupsTest, WhatALostAnswerLeftIsRaisedBeforeItIsHeld) {
+    Lease left = exclusive_lease(core().session_id(), 5);
+    left.flags = Lease::kept;
+    set_lease(kGroup, left);
+    const Mutation late = std::move(Mutation(kGroup).xattr_is(kLeaseXattr, encode(left)).set_keys({{"n1", "late"}}));
+    EXPECT_EQ(answered("n1"), "-");
+    EXPECT_EQ(stored_lease().epoch, 6u);
+    EXPECT_ERRNO(raw_.apply(late), ECANCELED);
+    EXPECT_EQ(answered("n1"), "-");
+    const uint64_t before = calls();
+    EXPECT_EQ(answered("n1"), "-");
+    EXPECT_EQ(calls(), before);
+}
+
+TEST_F(HeldGroupsTest, WhatCannotBeRaisedIsAnsweredFromTheStore) {
+    Lease left = exclusive_lease(core().session_id(), 5);
+    left.flags = Lease::kept;
+    set_lease(kGroup, left);
+    at_next_ = [this] { mount_->faults->set_plan({.error = 1, .error_code = ENOSPC}); };
+    EXPECT_EQ(answered("n1"), "-");
+    mount_->faults->set_plan({});
+    EXPECT_EQ(stored_lease().epoch, 5u);
+}
+
+// A full store lets nobody open it to readers, and it is held as before.
+TEST_F(HeldGroupsTest, AGroupWhoseLeaseCannotBeChangedStaysHeld) {
+    make_dirty();
+    ASSERT_OK(held_.commit());
+    mount_->clock.advance_ns(kNsPerSecond);
+    at_next_ = [this] { mount_->faults->set_plan({.error = 1, .error_code = ENOSPC}); };
+    held_.tend();
+    mount_->faults->set_plan({});
+    EXPECT_EQ(stored_lease().flags, Lease::kept);
+    const uint64_t before = calls();
+    EXPECT_EQ(answered("n2"), "batched");
+    EXPECT_EQ(calls(), before);
+    ASSERT_OK(change("n3", "c"));
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(stored("n3"), "c");
+}
+
 // --- its thread
 
-// Knows whether the session above it has closed its mailboxes, and calls a test before each mutation.
+// Knows whether the session above it has closed its mailboxes, and calls a test around each mutation.
 class WatchedStore final : public ForwardingStore {
 public:
     using ForwardingStore::ForwardingStore;
     using ForwardingStore::start;
     void start(Mutation mutation, Then<void> then) override {
-        if (before) before(mutation);
+        const Mutation copy = mutation;
+        if (before) before(copy);
         inner_.start(std::move(mutation), std::move(then));
+        if (after) after(copy);
     }
     Result<std::unique_ptr<Mailbox>> open_mailbox(ObjectName object, MailHandler handler) override {
         std::unique_ptr<Mailbox> box = TRY(inner_.open_mailbox(std::move(object), std::move(handler)));
         return std::unique_ptr<Mailbox>(std::make_unique<Counted>(*this, std::move(box)));
     }
-    std::function<void(const Mutation&)> before;
+    std::function<void(const Mutation&)> before, after;
     int mailboxes = 0;
 
 private:
@@ -404,6 +501,50 @@ TEST(HeldGroupsThread, EndsBeforeTheSession) {
         EXPECT_TRUE(has_ended);
         EXPECT_EQ(store.mailboxes, 0);
         sim.stop();
+    });
+}
+
+// A client that stood still while it waited for what its other thread does with the lease: its memory is no longer asked.
+TEST(HeldGroupsThread, WhoWaitedLooksAtTheWindowAfterwards) {
+    Scheduler scheduler(1);
+    scheduler.run([&] {
+        auto cluster = std::make_shared<MemoryCluster>();
+        constexpr Scheduler::Group kClient = 1;
+        SimStore raw(cluster, scheduler, 0, {}), sim(cluster, scheduler, kClient, {});
+        WatchedStore store(sim);
+        Clock& clock = Clock::system();
+        ASSERT_OK(format_volume(raw, clock, {.lease_seconds = 5}));
+        const ObjectName root = group_object(kRootGroup);
+        std::unique_ptr<Meta> meta;
+        bool is_changing = false;
+        std::string seen;
+        auto client = scheduler.spawn(kClient, "client", [&] {
+            meta = must(Meta::open(store, clock, {.background = false, .hold = true}));
+            must(meta->create({.directory = kRootIno, .name = "a", .mode = S_IFREG | 0644}));
+            must(meta->core().store.ask(std::move(Query(root).xattrs().keys({"x"}))));  // known not to be there
+            clock.sleep_ns(kNsPerSecond);
+            auto reader = scheduler.spawn(kClient, "reader", [&] {
+                while (!is_changing) clock.sleep_ns(kNsPerMs);
+                Answer answer = must(meta->core().store.ask(std::move(Query(root).xattrs().keys({"x"}))));
+                seen = answer.keys.contains("x") ? answer.keys["x"] : "-";
+            });
+            store.before = [&](const Mutation& m) {
+                if (is_changing || m.object() != root) return;
+                is_changing = true;
+                clock.sleep_ns(10 * kNsPerMs);
+            };
+            store.after = [&](const Mutation&) { scheduler.freeze(kClient, 60 * kNsPerSecond); };  // it arrives
+            meta->core().held.tend();  // for others to read
+            (void)scheduler.join(reader);
+        });
+        clock.sleep_ns(30 * kNsPerSecond);  // by now anybody may take it over
+        EXPECT_TRUE(is_changing);
+        ASSERT_OK(raw.apply(std::move(Mutation(root).set_xattr(kLeaseXattr, encode(free_lease(99))).set_keys({{"x", "other's"}}))));
+        (void)scheduler.join(client);
+        EXPECT_EQ(seen, "other's");
+        meta.reset();
+        sim.stop();
+        raw.stop();
     });
 }
 

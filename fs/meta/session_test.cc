@@ -274,6 +274,53 @@ TEST_F(SessionTest, WhoBeatsButDoesNotLetGoIsDeclaredDeadAndOutwaited) {
     expect_other_is_dead();
 }
 
+TEST_F(SessionTest, WhoWasAwayHimselfHasNotWaited) {
+    for (int i = 0; i < 10; ++i) {
+        mine().recall(others().id(), group_object(GroupId{5}), 1);
+        mount_->clock.advance_ns(kLeaseNs / 2 + 1);
+    }
+    EXPECT_OK(others().check_alive());
+    other_->meta->tick();
+    EXPECT_OK(others().check_alive());
+}
+
+TEST_F(SessionTest, WhoLetGoInTimeIsNotDeclaredDead) {
+    const ObjectName object = group_object(GroupId{5});
+    auto set = [&](const std::string& lease) {
+        ASSERT_OK(raw_.apply(std::move(Mutation(object).set_xattr(kLeaseXattr, lease))));
+    };
+    const std::vector<std::string> let_go{encode(free_lease(8)), encode(exclusive_lease(others().id(), 9)),
+                                          encode(exclusive_lease(mine().id(), 8)), "damaged"};
+    for (const std::string& lease : let_go) {
+        set(encode(exclusive_lease(others().id(), 7)));
+        mine().recall(others().id(), object, 7);
+        for (int i = 0; i < 5; ++i) {
+            mount_->clock.advance_ns(kLeaseNs * 2 / 5);
+            if (i == 4) set(lease);  // after it was looked at, before the verdict
+            mine().recall(others().id(), object, 7);
+        }
+        other_->meta->tick();
+        EXPECT_OK(others().check_alive());
+        mount_->clock.advance_ns(kLeaseNs);
+    }
+}
+
+TEST_F(SessionTest, ABeatSinceTheLeaseWasLookedAtIsLife) {
+    const ObjectName object = group_object(GroupId{5});
+    ASSERT_OK(raw_.apply(std::move(Mutation(object).set_xattr(kLeaseXattr, encode(exclusive_lease(others().id(), 7))))));
+    mine().recall(others().id(), object, 7);
+    mount_->hooks->before_query = [&](const Query& q) {
+        if (q.object() == object) other_->meta->tick();
+    };
+    for (int i = 0; i < 5; ++i) {
+        mount_->clock.advance_ns(kLeaseNs * 2 / 5);
+        mine().recall(others().id(), object, 7);
+    }
+    mount_->hooks->before_query = nullptr;
+    other_->meta->tick();
+    EXPECT_OK(others().check_alive());
+}
+
 TEST_F(SessionTest, ADamagedSessionCountsAsAlive) {
     ASSERT_OK(raw_.apply(std::move(Mutation(session_object(others().id())).set_xattr(kStateXattr, "garbage"))));
     EXPECT_EQ(seen(), SessionState::alive);

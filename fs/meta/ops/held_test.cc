@@ -1,0 +1,109 @@
+// Mounts that hold groups: what a crash, a takeover or a purge finds in the store.
+#include "fs/meta/ops/fixture.h"
+
+namespace meshfs {
+namespace {
+
+constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
+
+class HeldMountsTest : public MetaTest {
+protected:
+    HeldMountsTest() : a_(std::make_unique<TestMount>(cluster_, MetaOptions{.hold = true})) {
+        a_->hooks->before_mutation = [this](const Mutation& m) { judge(m); };
+    }
+    ~HeldMountsTest() override {
+        if (a_) a_->hooks->before_mutation = nullptr;
+    }
+    Meta& a() { return *a_->meta; }
+
+    // A crash may come at any moment: no directory is named that is not in the store.
+    void judge(const Mutation& m) {
+        for (const Effect& effect : m.effects()) {
+            if (effect.kind != Effect::Kind::set_keys) continue;
+            for (const auto& [key, value] : effect.keys) {
+                if (!key.starts_with("n")) continue;
+                Dentry dentry = must(decode_dentry(value));
+                if (dentry.kind != Dentry::Kind::directory) continue;
+                ++named_;
+                ObjectName child = group_object(place_of(dentry.ino).group);
+                EXPECT_TRUE(raw_.ask(std::move(Query(child).exists())).ok()) << m.object().name << " names " << child.name;
+            }
+        }
+    }
+    // What others asked for is let go of, and stays free for a second.
+    void recall(const ObjectName& group) {
+        ASSERT_TRUE(a().core().held.recall(group.name));
+        a().tick();
+        ASSERT_TRUE(stored_lease(group).is_free());
+    }
+    Lease stored_lease(const ObjectName& group) {
+        return must(decode_lease(must(raw_.ask(std::move(Query(group).xattrs()))).xattrs[kLeaseXattr]));
+    }
+    bool is_stored(const std::string& name) {
+        return must(raw_.ask(std::move(Query(root_).keys({name_key(name)})))).keys.contains(name_key(name));
+    }
+    static Status make(Meta& meta, const std::string& name, uint32_t type = S_IFREG) {
+        auto made = type == S_IFDIR ? meta.mkdir(request(kRootIno, name, S_IFDIR | 0755))
+                                    : meta.create(request(kRootIno, name, S_IFREG | 0644));
+        return made.ok() ? Status() : made.error();
+    }
+
+    const ObjectName root_ = group_object(kRootGroup);
+    int named_ = 0;  // directories, in mutations of a_
+    std::unique_ptr<TestMount> a_;
+};
+
+TEST_F(HeldMountsTest, ADirectoryIsInTheStoreBeforeItsName) {
+    ASSERT_OK(make(a(), "d", S_IFDIR));  // its slot is reserved, which takes the root
+    EXPECT_EQ(named_, 0);
+    ASSERT_OK(a().commit());
+    EXPECT_EQ(named_, 1);
+    recall(root_);
+    ASSERT_OK(make(a(), "e", S_IFDIR));  // a slot of the reserve; the root stays free
+    EXPECT_EQ(named_, 2);
+    EXPECT_TRUE(stored_lease(root_).is_free());
+    a_->clock.advance_ns(2 * kNsPerSecond);
+    a().tick();
+    ASSERT_OK(make(a(), "f", S_IFDIR));  // the same; its name takes the root
+    EXPECT_EQ(named_, 3);
+    EXPECT_FALSE(stored_lease(root_).is_free());
+}
+
+// The keyring of the other does not allow to fence: leases alone keep out what the dead had not written.
+TEST_F(HeldMountsTest, WhatTheDeadHadNotWrittenNeverLands) {
+    ASSERT_OK(make(a(), "written"));
+    ASSERT_OK(make(a(), "unwritten"));
+    ASSERT_OK(make(a(), "directory", S_IFDIR));
+    ASSERT_OK(a().create(request(must(a().lookup(kRootIno, "directory")).ino, "below", S_IFREG | 0644)));
+    mount_->hooks->may_fence = false;
+    ASSERT_OK(make(meta(), "others"));  // waits until it is dead
+    EXPECT_TRUE(a().is_in_window());    // by its clock nothing has happened
+    EXPECT_ERRNO(a().commit(), EIO);
+    EXPECT_EQ(names(), (std::vector<std::string>{"others", "written"}));
+    EXPECT_ERRNO(meta().lookup(kRootIno, "unwritten"), ENOENT);
+    a().tick();
+    EXPECT_ERRNO(make(a(), "late"), ESHUTDOWN);
+    EXPECT_EQ(names(), (std::vector<std::string>{"others", "written"}));
+    a_->hooks->before_mutation = nullptr;
+    a_->die();
+    a_.reset();
+}
+
+TEST_F(HeldMountsTest, NothingIsPurgedBeforeItsNameIsGoneFromTheStore) {
+    ASSERT_OK(make(a(), "f"));
+    ASSERT_OK(a().commit());
+    Ino f = must(a().unlink(kRootIno, "f")).inode.ino;
+    ASSERT_TRUE(is_stored("f"));
+    a_->faults->set_plan({.error = 1, .error_code = ENOSPC});
+    EXPECT_ERRNO(a().purgeable(16), ENOSPC);
+    a_->faults->set_plan({});
+    ASSERT_TRUE(is_stored("f"));
+    auto items = must(a().purgeable(16));
+    ASSERT_EQ(items.size(), 1u);
+    EXPECT_EQ(items[0].inode.ino, f);
+    EXPECT_FALSE(is_stored("f"));
+    EXPECT_OK(a().purged(items[0]));
+}
+
+}  // namespace
+}  // namespace meshfs
