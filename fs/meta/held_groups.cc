@@ -464,6 +464,8 @@ Status HeldGroups::commit() {
     return status;
 }
 
+Status HeldGroups::write_all() { return session_ == nullptr ? Status() : flush_all(); }
+
 void HeldGroups::tend() {
     if (session_ == nullptr) return;
     std::set<std::string> recalled;

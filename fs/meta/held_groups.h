@@ -61,6 +61,7 @@ public:
 
     // All that was answered before this call is in the store, or why not.
     Status commit();
+    Status write_all();  // the same, but that what was lost earlier is not told
     void tend();    // what is due
     // What is not written will never be: the session is over.  True: there was something.
     bool give_up();

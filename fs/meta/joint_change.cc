@@ -103,6 +103,9 @@ Status JointChange::commit() {
         intent.push_back(TRY(step_of(draft)));
         if (draft.effects.delta != Sum{}) core_->sums.forget(draft.view.about.directory);
     }
+    // An intent is there for good, and the names above what it moves must be as well: a mount that died now
+    // would take a directory with it of which nobody has heard, and what was moved there.
+    TRY(core_->held.write_all());
     TRY(commit_intent(*core_, std::move(held_), std::move(intent)));
     for (const ObjectName& group : grown_) split_if_large(*core_, group);
     return {};

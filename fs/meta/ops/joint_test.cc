@@ -244,6 +244,26 @@ TEST_F(JointTest, CostsAreAsDesigned) {
     EXPECT_EQ(calls() - before, 9u);
 }
 
+// A directory that is answered and not written goes with the mount; what was there before, and moved into it,
+// must not.
+TEST_F(JointTest, WhatMovesIntoAHeldDirectoryOutlivesTheMount) {
+    TestMount holding(cluster_, {.hold = true});
+    Ino from = must(mkdir("from")).ino, f = must(create("f", from)).ino, d = must(mkdir("d", from)).ino;
+    must(create("kept", d));
+    Ino to = must(holding.meta->mkdir(request(kRootIno, "to", S_IFDIR | 0755))).ino;
+    must(holding.meta->rename({from, "f", to, "f"}));
+    Ino below = must(holding.meta->mkdir(request(to, "below", S_IFDIR | 0755))).ino;
+    must(holding.meta->rename({from, "d", below, "d"}));
+    must(holding.meta->link(f, below, "link"));
+    holding.die();
+    EXPECT_EQ(must(meta().lookup(kRootIno, "to")).ino, to);
+    EXPECT_EQ(must(meta().lookup(to, "f")).ino, f);
+    EXPECT_EQ(must(meta().lookup(to, "below")).ino, below);
+    EXPECT_EQ(must(meta().lookup(below, "d")).ino, d);
+    EXPECT_EQ(names(d), std::vector<std::string>{"kept"});
+    EXPECT_EQ(must(meta().lookup(below, "link")).links, 2u);
+}
+
 TEST_F(JointTest, AnotherMountSeesAllOfIt) {
     TestMount other(cluster_);
     Ino d = must(mkdir("d")).ino, f = must(create("f")).ino;
