@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "fs/meta/births.h"
 #include "fs/meta/format.h"
 #include "fs/meta/held_groups.h"
 #include "fs/meta/hints.h"
@@ -44,7 +45,9 @@ public:
     OpenFiles open_files;
     Purges purges;
     LockWatches lock_watches;
-    Reaches reaches;
+    OwnKeys own_keys{held};
+    Reaches reaches{own_keys};
+    Births births{own_keys};
 
     Holders holders;
     Recalled recalled;

@@ -195,6 +195,8 @@ std::string reach_key(BlobId first, BlobId last) {
     return "b" + key_u64(raw(first)) + (first == last ? std::string() : key_u64(raw(last)));
 }
 
+std::string births_key(GroupId first) { return "g" + key_u64(raw(first)); }
+
 std::string_view name_of_key(std::string_view key) { return key.substr(1); }
 
 namespace {
@@ -227,6 +229,13 @@ Result<std::pair<BlobId, BlobId>> blobs_of_reach_key(std::string_view key) {
     uint64_t first = big_endian(key.substr(1, 8)), last = key.size() == 9 ? first : big_endian(key.substr(9));
     if (last < first || last - first >= kBlobsMax) return fail(EIO, "reach of too many blobs");
     return std::pair(BlobId{first}, BlobId{last});
+}
+
+Result<GroupId> group_of_births_key(std::string_view key) {
+    if (key.size() != 9 || key[0] != 'g') return fail(EIO, "not the key of groups that are made");
+    uint64_t group = big_endian(key.substr(1));
+    if (group > kGroupIdMax) return fail(EIO, "group is too large");
+    return GroupId{group};
 }
 
 std::string encode(const Lease& l) {
@@ -545,6 +554,19 @@ Result<ReachRecord> decode_reach(std::string_view value) {
     uint64_t more = d.varint();
     if (rise > 1 || more > UINT64_MAX - r.first) d.damage();
     r.last = r.first + more;
+    TRY(ended(d));
+    return r;
+}
+
+std::string encode(const BirthsRecord& r) {
+    Encoder e;
+    e.varint(r.count);
+    return seal(e);
+}
+Result<BirthsRecord> decode_births(std::string_view value) {
+    Decoder d(TRY(open_payload(value)));
+    BirthsRecord r{.count = d.varint()};
+    if (r.count == 0 || r.count > kBirthsMax) d.damage();
     TRY(ended(d));
     return r;
 }

@@ -62,8 +62,10 @@ inline constexpr const char* kLocksKey = "l";  // of l.<ino>
 std::string registry_key(SessionId session);                 // s<session>
 std::string recall_key(const ObjectName& object);            // r<object>
 std::string reach_key(BlobId first, BlobId last);            // b<blob>, b<first><last>
+std::string births_key(GroupId first);                       // g<group>
 Result<SessionId> session_of_registry_key(std::string_view key);
 Result<std::pair<BlobId, BlobId>> blobs_of_reach_key(std::string_view key);
+Result<GroupId> group_of_births_key(std::string_view key);
 
 // The name in n<name> or r<first>; the slot in i<slot>; EIO.
 std::string_view name_of_key(std::string_view key);
@@ -291,6 +293,15 @@ struct ReachRecord {
 };
 std::string encode(const ReachRecord& record);
 Result<ReachRecord> decode_reach(std::string_view value);
+
+// g<group> in s.<session>: groups of this number and the next ones may have been made and have no name.
+struct BirthsRecord {
+    uint64_t count = 0;
+    bool operator==(const BirthsRecord&) const = default;
+};
+std::string encode(const BirthsRecord& record);
+Result<BirthsRecord> decode_births(std::string_view value);
+inline constexpr uint64_t kBirthsMax = 4096;
 
 // `volume` of object `volume`
 struct VolumeRecord {

@@ -104,6 +104,15 @@ TEST(Format, ReachesComeBackAsTheyWere) {
     EXPECT_EQ(blobs_of_reach_key(reach_key(BlobId{1}, BlobId{1 << 20})).code(), EIO);
 }
 
+TEST(Format, BirthsComeBackAsTheyWere) {
+    expect_round_trip(BirthsRecord{16}, decode_births);
+    EXPECT_EQ(decode_births(encode(BirthsRecord{0})).code(), EIO);
+    EXPECT_EQ(decode_births(encode(BirthsRecord{kBirthsMax + 1})).code(), EIO);
+    EXPECT_EQ(*group_of_births_key(births_key(GroupId{kGroupIdMax})), GroupId{kGroupIdMax});
+    EXPECT_EQ(group_of_births_key(births_key(GroupId{kGroupIdMax + 1})).code(), EIO);
+    EXPECT_EQ(group_of_births_key("g").code(), EIO);
+}
+
 TEST(Format, InodesComeBackAsTheyWere) {
     Inode n = sample_inode();
     Dentry d{.ino = n.ino, .type = S_IFREG, .slot = Slot{3}, .anchor = Slot{kSlotMax}, .inode = n};

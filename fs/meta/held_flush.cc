@@ -81,6 +81,7 @@ Status HeldGroups::flush_all() {
     is_flushing_ = false;
     turns_done_ = turn;
     turn_status_ = status;
+    if (status.ok()) last_good_turn_ = turn;
     turn_over_.notify_all();
     return status;
 }

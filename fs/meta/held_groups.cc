@@ -252,6 +252,7 @@ void HeldGroups::lose(const HeldPtr& held, const Status& why) {
                   {{"object", held->object.name}, {"error", why.error().text()}});
         MutexLock lock(mutex_);
         lost_ = fail(EIO, "another mount took over what this one had not written");
+        has_lost_ = true;
     }
     leave_table(held);
 }
@@ -465,6 +466,18 @@ Status HeldGroups::commit() {
 }
 
 Status HeldGroups::write_all() { return session_ == nullptr ? Status() : flush_all(); }
+
+uint64_t HeldGroups::answered() const {
+    MutexLock lock(turn_mutex_);
+    return turns_begun_;
+}
+
+bool HeldGroups::is_written_since(uint64_t moment) const {
+    if (has_lost_) return false;
+    if (session_ == nullptr) return true;  // it holds nothing, or nothing any more
+    MutexLock lock(turn_mutex_);
+    return last_good_turn_ > moment;
+}
 
 void HeldGroups::tend() {
     if (session_ == nullptr) return;

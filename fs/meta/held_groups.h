@@ -62,6 +62,9 @@ public:
     // All that was answered before this call is in the store, or why not.
     Status commit();
     Status write_all();  // the same, but that what was lost earlier is not told
+    // A moment; was all that had been answered before it written since?  Never again once something was lost.
+    uint64_t answered() const;
+    bool is_written_since(uint64_t moment) const;
     void tend();    // what is due
     // What is not written will never be: the session is over.  True: there was something.
     bool give_up();
@@ -134,6 +137,7 @@ private:
     bool is_urgent_ GUARDED_BY(mutex_) = false;
     std::set<std::string> recalled_ GUARDED_BY(mutex_);
     Status lost_ GUARDED_BY(mutex_);
+    std::atomic<bool> has_lost_{false};
 
     // Groups fought over, and groups read.
     static constexpr size_t kRememberedMax = 4096;
@@ -148,10 +152,11 @@ private:
     std::unordered_map<std::string, Reads> reads_ GUARDED_BY(mutex_);
 
     // One flush at a time; who comes meanwhile shares the next.
-    Mutex turn_mutex_;
+    mutable Mutex turn_mutex_;
     CondVar turn_over_;
     bool is_flushing_ GUARDED_BY(turn_mutex_) = false;
     uint64_t turns_begun_ GUARDED_BY(turn_mutex_) = 0, turns_done_ GUARDED_BY(turn_mutex_) = 0;  // of flush_all()
+    uint64_t last_good_turn_ GUARDED_BY(turn_mutex_) = 0;  // of flush_all()
     Status turn_status_ GUARDED_BY(turn_mutex_);
 
     std::atomic<uint64_t> bytes_{0};  // of all copies

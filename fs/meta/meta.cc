@@ -111,10 +111,14 @@ Status Meta::close() {
     core_->session->stop_beats();
     tend(*core_);
     (void)ops::end_purges(*core_);  // else they are done again
-    if (auto keys = core_->reaches.take_removed(); !keys.empty())
-        (void)core_->session->apply(std::move(core_->session->own_change().remove_keys(keys)));  // else gc does
+    core_->reaches.close();
+    core_->births.close();
     TRY(core_->held.end());
-    // Not "ended" while something is half done: who looks at this session then finishes it as of one that died.
+    if (auto keys = core_->own_keys.take_dropped(); !keys.empty())
+        (void)core_->session->apply(
+            std::move(core_->session->own_change().remove_keys(keys)));  // else gc does
+    // Not "ended" while something is half done: who looks at this session then finishes it as of one that
+    // died.
     if (core_->intents.are_open()) return fail(EIO, "an operation on several objects did not come to its end");
     return core_->session->end();
 }

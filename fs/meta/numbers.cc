@@ -40,12 +40,12 @@ Result<std::unique_ptr<Numbers>> Numbers::take(Store& store, Clock& clock) {
     return std::unique_ptr<Numbers>(new Numbers(store, clock, taken.session, block));
 }
 
-Result<GroupId> Numbers::next_group() {
+Result<Numbers::Run> Numbers::next_groups(uint64_t max) {
     uint64_t size;
     {
         MutexLock lock(mutex_);
         for (;;) {
-            if (block_.next < block_.end) return GroupId{block_.next++};
+            if (block_.next < block_.end) return take_run(max);
             if (!refilling_) break;
             refilled_.wait(mutex_);
         }
@@ -59,8 +59,14 @@ Result<GroupId> Numbers::next_group() {
         if (taken.ok()) block_ = {.first = taken->first, .next = taken->first, .end = taken->end};
         refilled_.notify_all();
         if (!taken.ok()) return taken.error();
-        return GroupId{block_.next++};
+        return take_run(max);
     }
+}
+
+Numbers::Run Numbers::take_run(uint64_t max) {
+    Run run{block_.next, std::min(max, block_.end - block_.next)};
+    block_.next += run.count;
+    return run;
 }
 
 Numbers::Block Numbers::block() {

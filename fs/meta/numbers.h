@@ -10,14 +10,18 @@
 namespace meshfs {
 
 // A session's number and its block of groups: 4,096 at first, then 16 times more each time, up to 2^20.
-// Threads: any; next_group blocks on the store once a block.
+// Threads: any; next_groups blocks on the store once a block.
 class Numbers {
 public:
     // Takes a session number and a block in one guarded mutation.
     static Result<std::unique_ptr<Numbers>> take(Store& store, Clock& clock);
 
     SessionId session() const { return session_; }
-    Result<GroupId> next_group();
+    // At most `max` numbers, one after the other.
+    struct Run {
+        uint64_t first = 0, count = 0;
+    };
+    Result<Run> next_groups(uint64_t max);
     // The block in use: groups below `next` may exist, those of [next, end) do not.
     struct Block {
         uint64_t first = 0, next = 0, end = 0;
@@ -27,6 +31,8 @@ public:
 private:
     Numbers(Store& store, Clock& clock, SessionId session, Block block)
         : store_(store), clock_(clock), session_(session), block_(block) {}
+    Run take_run(uint64_t max) REQUIRES(mutex_);
+
     Store& store_;
     Clock& clock_;
     const SessionId session_;

@@ -4,12 +4,11 @@
 #include <cassert>
 #include <utility>
 
-#include "fs/meta/session.h"
+#include "fs/meta/own_keys.h"
 
 namespace meshfs {
 namespace {
 
-constexpr size_t kRemovedAtOnce = 1024;
 // Half of a session's ids are gone: blocks of which most would stay unused are no longer made.
 constexpr uint32_t kScarce = 1u << 31;
 
@@ -85,7 +84,7 @@ void Reaches::drop_if_over(Blocks::iterator block) {
     const Block& b = block->second;
     if (b.is_open || !b.living.empty()) return;
     const std::string key = key_of(block->first, b.size);
-    if (b.was_sent) removed_.insert(key);
+    if (b.was_sent) keys_.drop(key);
     wanted_.erase({block->first, b.size});
     blocks_.erase(block);
 }
@@ -128,23 +127,15 @@ Status Reaches::write(Session& session) {
     std::vector<Key> set;
     for (const auto& [ids, record] : taken) {
         set.emplace_back(key_of(ids.first, ids.second), encode(record));
-        removed_.erase(set.back().first);
         if (auto block = blocks_.find(ids.first); ids.second > 1 && block != blocks_.end()) block->second.was_sent = true;
         if (auto alone = alone_.find(ids.first); ids.second == 1 && alone != alone_.end()) alone->second.was_sent = true;
     }
-    std::vector<std::string> removed;
-    while (!removed_.empty() && removed.size() < kRemovedAtOnce) removed.push_back(removed_.extract(removed_.begin()).value());
     mutex_.unlock();
-    Mutation change = session.own_change();
-    if (!removed.empty()) change.remove_keys(removed);
-    auto status = session.apply(std::move(change.set_keys(std::move(set))));
+    auto status = keys_.put(session, std::move(set));
     mutex_.lock();
     is_writing_ = false;
     written_.notify_all();
-    if (!status.ok()) {  // who waits for these keys wants them again
-        removed_.insert(removed.begin(), removed.end());
-        return status;
-    }
+    TRY(status);  // who waits for these keys wants them again
     for (const auto& [ids, record] : taken) {
         if (auto block = blocks_.find(ids.first); ids.second > 1 && block != blocks_.end()) block->second.is_recorded = true;
         if (auto alone = alone_.find(ids.first); ids.second == 1 && alone != alone_.end()) alone->second.recorded = record;
@@ -155,7 +146,7 @@ Status Reaches::write(Session& session) {
 void Reaches::forget(BlobId blob) {
     MutexLock lock(mutex_);
     if (auto alone = alone_.find(blob); alone != alone_.end()) {
-        if (alone->second.was_sent) removed_.insert(key_of(blob, 1));
+        if (alone->second.was_sent) keys_.drop(key_of(blob, 1));
         wanted_.erase({blob, 1});
         alone_.erase(alone);
     }
@@ -165,11 +156,9 @@ void Reaches::forget(BlobId blob) {
     drop_if_over(block);
 }
 
-std::vector<std::string> Reaches::take_removed() {
+void Reaches::close() {
     MutexLock lock(mutex_);
     while (!open_.empty()) close(open_.begin());
-    auto removed = std::exchange(removed_, {});
-    return {removed.begin(), removed.end()};
 }
 
 }  // namespace meshfs

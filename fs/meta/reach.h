@@ -11,7 +11,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <vector>
 
 #include "fs/base/mutex.h"
 #include "fs/base/result.h"
@@ -19,21 +18,22 @@
 
 namespace meshfs {
 
+class OwnKeys;
 class Session;
 
 // Threads: any.
 class Reaches {
 public:
+    explicit Reaches(OwnKeys& keys) : keys_(keys) {}
     // An id nobody had, for a file of that number.  Never blocks.
     BlobId next(SessionId session, Ino home);
     // Objects first .. last of that blob may exist from now on; answers the last that may.  Any blob: this session's, or
     // one that an earlier session began.  Blocks.
     Result<uint64_t> record(Session& session, BlobId blob, Ino home, uint64_t first, uint64_t last);
-    // All of it that was written is published: of each blob of next() and record().  Never blocks; the keys ride away on a
-    // later write.
+    // All of it that was written is published: of each blob of next() and record().  Never blocks.
     void forget(BlobId blob);
-    // At the end of the session: the keys that still have to go.  Those of what was not forgotten stay.
-    std::vector<std::string> take_removed();
+    // At the session's end: no more are given.  Keys of what was not forgotten stay.
+    void close();
 
 private:
     static constexpr uint32_t kNeighbours = 64, kRunMin = 4, kRunMax = 256;  // ids in a block
@@ -64,6 +64,7 @@ private:
     bool is_on_record(BlobId blob, Ino home, uint64_t first, uint64_t& last) REQUIRES(mutex_);
     Status write(Session& session) REQUIRES(mutex_);  // lets go of it meanwhile
 
+    OwnKeys& keys_;
     Mutex mutex_;
     CondVar written_;
     bool is_writing_ GUARDED_BY(mutex_) = false;
@@ -72,7 +73,6 @@ private:
     Open open_ GUARDED_BY(mutex_);
     std::map<BlobId, Alone> alone_ GUARDED_BY(mutex_);
     std::map<std::pair<BlobId, uint32_t>, ReachRecord> wanted_ GUARDED_BY(mutex_);  // to be written: first id, how many
-    std::set<std::string> removed_ GUARDED_BY(mutex_);
 };
 
 }  // namespace meshfs

@@ -38,8 +38,10 @@ public:
         if (group.about.directory != directory || header.about.directory != directory) return fail(ERESTART);
         if (TRY(read_upper_half()) == 0) return {};
 
-        about_ = {.group = TRY(core_.numbers->next_group()), .directory = directory,
-                  .first = std::string(name_of_key(upper_.front().first)), .end = group.about.end};
+        about_ = {.group = TRY(core_.births.next(*core_.session, *core_.numbers)),
+                  .directory = directory,
+                  .first = std::string(name_of_key(upper_.front().first)),
+                  .end = group.about.end};
         now_ = core_.now();
         for (auto& [key, value] : upper_) move(group, key, value);
         TRY(make_group());
@@ -49,6 +51,7 @@ public:
         rest.end = about_.first;
         change_->set_about(group, std::move(rest));
         TRY(change_->commit());
+        core_.births.settled(about_.group);
         core_.maps.forget(directory);
         log_debug("a directory's range was split", {{"directory", hex(raw(directory))}, {"at", about_.first}});
         return {};

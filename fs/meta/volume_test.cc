@@ -72,8 +72,8 @@ TEST(Volume, NumbersAreGivenOnce) {
     EXPECT_NE(a->session(), b->session());
     std::set<GroupId> seen;
     for (int i = 0; i < 5000; ++i) {  // past the first block of 4,096
-        EXPECT_TRUE(seen.insert(must(a->next_group())).second);
-        EXPECT_TRUE(i >= 100 || seen.insert(must(b->next_group())).second);
+        EXPECT_TRUE(seen.insert(GroupId{must(a->next_groups(1)).first}).second);
+        EXPECT_TRUE(i >= 100 || seen.insert(GroupId{must(b->next_groups(1)).first}).second);
     }
     store.stop();
 }

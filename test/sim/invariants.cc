@@ -29,6 +29,7 @@ public:
         for (const auto& [ino, count] : linked_) check_linked(ino, count);
         for (GroupId id : reached_)
             for (const auto& [key, value] : groups_.at(id).keys) check_unlinked(id, key, value);
+        check_nameless();
         return std::move(broken_);
     }
 
@@ -192,6 +193,28 @@ private:
         auto record = decode(decode_inode, "h." + hex(raw(ino)), answer->keys[kInodeKey]);
         if (record.ok() && record->inode.links != count)
             broken("h." + hex(raw(ino)) + " has links " + std::to_string(record->inode.links) + " and " + std::to_string(count) + " names");
+    }
+
+    // After gc: what is being made has no name yet, and is on record with a mount that lives.
+    void check_nameless() {
+        std::set<GroupId> being_made;
+        for (const auto& name : cluster_.names(kMetaPool)) {
+            if (!name.starts_with("s.")) continue;
+            auto session = read({kMetaPool, name});
+            if (!session) continue;
+            auto state = decode(decode_state, name + " state", session->xattrs[kStateXattr]);
+            if (!state.ok() || state->state != SessionState::alive) continue;
+            for (const auto& [key, value] : session->keys) {
+                if (key[0] != 'g') continue;
+                auto first = group_of_births_key(key);
+                auto record = decode(decode_births, name + " key g", value);
+                for (uint64_t i = 0; first.ok() && record.ok() && i < record->count; ++i)
+                    being_made.insert(GroupId{raw(*first) + i});
+            }
+        }
+        for (const auto& [id, group] : groups_)
+            if (group.lease.kind != Lease::Kind::dead && !reached_.contains(id) && !being_made.contains(id))
+                broken(text(id) + " of directory " + hex(raw(group.about.directory)) + " has no name");
     }
 
     void check_unlinked(GroupId id, const std::string& key, const std::string& value) {

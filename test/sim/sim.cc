@@ -76,7 +76,8 @@ int show_one(const Arguments& a) {
 }
 
 struct Totals {
-    uint64_t runs = 0, bad = 0, undecided = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0, store_calls = 0;
+    uint64_t runs = 0, bad = 0, undecided = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0,
+             store_calls = 0, nameless = 0;
     uint64_t first_bad = UINT64_MAX;
 };
 
@@ -93,6 +94,7 @@ void run_some(const Arguments& a, uint64_t part, Totals& t) {
         t.deaths += outcome.deaths;
         t.faults += outcome.faults;
         t.store_calls += outcome.store_calls;
+        t.nameless += outcome.nameless;
         if (outcome.is_good && replays) continue;
         ++t.bad;
         t.first_bad = std::min(t.first_bad, seed);
@@ -135,15 +137,19 @@ int run_many(const Arguments& a) {
         }
         sum.runs += t.runs, sum.bad += t.bad, sum.undecided += t.undecided, sum.operations += t.operations;
         sum.uncertain += t.uncertain, sum.deaths += t.deaths, sum.faults += t.faults, sum.store_calls += t.store_calls;
+        sum.nameless += t.nameless;
         sum.first_bad = std::min(sum.first_bad, t.first_bad);
     }
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-    std::printf("%llu seeds, %llu failed, %llu undecided; %llu operations (%llu uncertain), %llu store calls, %llu faults, "
-                "%llu deaths; %.0f s\n",
-                static_cast<unsigned long long>(sum.runs), static_cast<unsigned long long>(sum.bad),
-                static_cast<unsigned long long>(sum.undecided), static_cast<unsigned long long>(sum.operations),
-                static_cast<unsigned long long>(sum.uncertain), static_cast<unsigned long long>(sum.store_calls),
-                static_cast<unsigned long long>(sum.faults), static_cast<unsigned long long>(sum.deaths), seconds);
+    std::printf(
+        "%llu seeds, %llu failed, %llu undecided; %llu operations (%llu uncertain), %llu store calls, %llu "
+        "faults, "
+        "%llu deaths, %llu groups without a name removed; %.0f s\n",
+        static_cast<unsigned long long>(sum.runs), static_cast<unsigned long long>(sum.bad),
+        static_cast<unsigned long long>(sum.undecided), static_cast<unsigned long long>(sum.operations),
+        static_cast<unsigned long long>(sum.uncertain), static_cast<unsigned long long>(sum.store_calls),
+        static_cast<unsigned long long>(sum.faults), static_cast<unsigned long long>(sum.deaths),
+        static_cast<unsigned long long>(sum.nameless), seconds);
     if (sum.first_bad != UINT64_MAX)
         std::printf("replay: test/sim/sim --seed %llu%s\n", static_cast<unsigned long long>(sum.first_bad), a.planted_text.c_str());
     if (crashed) std::printf("a run ended the process: its last lines name the seed\n");

@@ -21,6 +21,7 @@ struct Outcome {
     std::string history;        // always
     uint64_t trace = 0;         // equal for equal runs
     uint64_t store_calls = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0;
+    uint64_t nameless = 0;  // groups that gc found without a name
     uint64_t seconds_simulated = 0;
 };
 

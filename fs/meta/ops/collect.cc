@@ -1,7 +1,9 @@
-// gc: walks the tree once for records u<...> that whoever wrote them forgot, and clears away what dead sessions left.
+// gc: walks the tree once for records u<...> that whoever wrote them forgot, and clears away what dead
+// sessions left.
 //
-// It only queues what purge looks at again, and ends sessions that nobody can need: nothing is judged garbage because it
-// was not found.  Any error of a listing ends it.
+// It queues what purge looks at again, removes groups of which it is proved that they have no name
+// (nameless.cc), and ends sessions that nobody can need: nothing is judged garbage because it was not found.
+// Any error of a listing ends it.
 #include "fs/meta/ops/collect.h"
 
 #include "fs/meta/intent.h"
@@ -135,9 +137,12 @@ Result<std::vector<SessionId>> find_finished(MetaCore& core) {
 Result<bool> clear_session(MetaCore& core, SessionId session) {
     TRY(finish_intents(core, session));
     ObjectName object = session_object(session);
-    auto answer = ask_patiently(core.store, core.clock, Query(object).xattrs().range("", "b", 1));
+    auto answer =
+        ask_patiently(core.store, core.clock, Query(object).xattrs().range("", "b", 1).range("", "g", 1));
     if (!answer.ok() && answer.code() != ENOENT) return answer.error();
-    if (answer.ok() && !answer->ranges.at(0).entries.empty()) return false;
+    if (answer.ok())
+        for (const RangeAnswer& left : answer->ranges)
+            if (!left.entries.empty()) return false;
     // The entry first: one without an object would be judged for ever.
     Mutation entry(registry_object(registry_of(session)));
     entry.remove_keys({registry_key(session)});
@@ -154,8 +159,11 @@ Result<bool> clear_session(MetaCore& core, SessionId session) {
 Result<Meta::GcReport> collect(MetaCore& core, const std::function<void(uint64_t)>& progress) {
     TRY(core.check_may_change());
     Meta::GcReport report;
-    for (SessionId session : TRY(find_finished(core)))
+    for (SessionId session : TRY(find_finished(core))) {
+        TRY(finish_intents(core, session));
+        if (TRY(can_write_no_more(core, session))) report.nameless += TRY(remove_nameless(core, session));
         if (TRY(clear_session(core, session))) ++report.sessions;
+    }
     TRY(Walk(core, report, progress).run());
     return report;
 }

@@ -9,7 +9,6 @@
 #include "fs/meta/registry.h"
 
 namespace meshfs::ops {
-namespace {
 
 Result<bool> can_write_no_more(MetaCore& core, SessionId session) {
     if (TRY(core.look_at(session)) == SessionState::alive) return false;
@@ -20,6 +19,8 @@ Result<bool> can_write_no_more(MetaCore& core, SessionId session) {
     if (state.state == SessionState::alive) return false;
     return state.state == SessionState::ended || state.is_fenced || core.store.is_exclusive();
 }
+
+namespace {
 
 Status read_reaches(MetaCore& core, SessionId session, std::vector<Meta::LeftReach>& reaches) {
     ObjectName object = session_object(session);

@@ -1,7 +1,8 @@
 // mkdir: first the child's own group, made exclusively, then its name in the parent.
 //
-// In this order a name always leads to an inode.  A crash between the two leaves a group without a name, which gc
-// proves dead and removes; so does a mkdir that finds the name taken.
+// In this order a name always leads to an inode.  The child's `p` says in which slot the name will be before
+// it is, so a crash between the two leaves a group of which gc can tell that it never had one:
+// ops/nameless.cc.
 #include <algorithm>
 
 #include "fs/meta/ops/names.h"
@@ -11,7 +12,7 @@
 namespace meshfs::ops {
 namespace {
 
-// The place the name will have, unless its range is split meanwhile: `p` of the child says it.
+// The place the name will have: no other mutation than the one that names the child writes that slot first.
 Result<Place> reserve_place(MetaCore& core, const CreateRequest& request, const std::string& key) {
     auto view = TRY(read_range(core, request.directory, request.name, {.keys = {key}}));
     if (view.key(key) != nullptr) return fail(EEXIST);
@@ -41,6 +42,40 @@ Status make_header(MetaCore& core, const Inode& inode, const PlaceRecord& place,
     }
 }
 
+// The name, in that slot.  ERESTART: the range was split, and another group has it now.
+Status add_directory(MetaCore& core, const CreateRequest& request, const std::string& key, const Inode& inode,
+                     Place place) {
+    return change_group(
+        core, {.directory = request.directory, .name = request.name, .request_id = request.request_id},
+        {.keys = {key}}, [&](GroupChange& change) -> Status {
+            if (change.key(key) != nullptr) return fail(EEXIST);
+            if (change.view().group() != place.group) return fail(ERESTART);
+            Dentry dentry{.kind = Dentry::Kind::directory,
+                          .ino = inode.ino,
+                          .type = S_IFDIR,
+                          .slot = place.slot,
+                          .anchor = place.slot};
+            NameEffects effects;
+            add_name(effects, request.name, dentry, inode.ctime);
+            effects.add_to(change);
+            return {};
+        });
+}
+
+Status name_directory(MetaCore& core, const CreateRequest& request, const std::string& key,
+                      const Inode& inode, Place place) {
+    for (;;) {
+        auto status = add_directory(core, request, key, inode, place);
+        if (status.code() != ERESTART) return status;
+        place = TRY(reserve_place(core, request, key));
+        TRY(change_group(core, {.object = group_object(place_of(inode.ino).group)}, {.keys = {kPlaceKey}},
+                         [&](GroupChange& change) -> Status {
+                             change.set(kPlaceKey, encode(PlaceRecord{request.directory, place}));
+                             return {};
+                         }));
+    }
+}
+
 }  // namespace
 
 Result<Inode> mkdir(MetaCore& core, const CreateRequest& request) {
@@ -51,37 +86,21 @@ Result<Inode> mkdir(MetaCore& core, const CreateRequest& request) {
     if (!inode.is_directory()) return fail(EINVAL);
     std::string key = name_key(request.name);
     Place place = TRY(reserve_place(core, request, key));
-    inode.ino = ino_of({TRY(core.numbers->next_group()), Slot{0}});
-    ObjectName header = group_object(place_of(inode.ino).group);
+    const GroupId group = TRY(core.births.next(*core.session, *core.numbers));
+    inode.ino = ino_of({group, Slot{0}});
+    ObjectName header = group_object(group);
     // Nobody can know its number before its name: it is born in this mount's hands, if groups are held at all.
     const Lease lease = core.held.wants(header, 1).value_or(free_lease(1));
     TRY(make_header(core, inode, {request.directory, place}, lease));
 
-    Place named;
-    auto status = change_group(
-        core, {.directory = request.directory, .name = request.name, .request_id = request.request_id},
-        {.keys = {key}}, [&](GroupChange& change) -> Status {
-            if (change.key(key) != nullptr) return fail(EEXIST);
-            named.group = change.view().group();
-            named.slot = named.group == place.group ? place.slot : TRY(change.new_slot());
-            Dentry dentry{.kind = Dentry::Kind::directory, .ino = inode.ino, .type = S_IFDIR, .slot = named.slot,
-                          .anchor = named.slot};
-            NameEffects effects;
-            add_name(effects, request.name, dentry, inode.ctime);
-            effects.add_to(change);
-            return {};
-        });
-    if (!status.ok()) {
-        // Nobody knows it.  What a crash here leaves is gc's; so is it where the name may yet come to be.
-        bool is_decided = status.code() == EEXIST || status.code() == ENOENT || status.code() == ESTALE;
-        if (is_decided) (void)core.store.apply(std::move(Mutation(header).xattr_is(kLeaseXattr, encode(lease)).remove()));
-        return status.error();
-    }
-    if (named != place)
-        TRY(change_group(core, {.object = header}, {.keys = {kPlaceKey}}, [&](GroupChange& change) -> Status {
-            change.set(kPlaceKey, encode(PlaceRecord{request.directory, named}));
-            return {};
-        }));
+    auto status = name_directory(core, request, key, inode, place);
+    // Nobody knows it.  Where the name may yet come to be it stays, for gc.
+    bool is_refused = status.code() == EEXIST || status.code() == ENOENT || status.code() == ESTALE;
+    if (is_refused &&
+        core.store.apply(std::move(Mutation(header).xattr_is(kLeaseXattr, encode(lease)).remove())).ok())
+        core.births.settled(group);
+    TRY(status);
+    core.births.settled(group);
     inode.links = 2;
     inode.parent = request.directory;
     return inode;

@@ -85,6 +85,25 @@ TEST_F(ReachTest, WhatIsForgottenGoesWithTheNextWriteAndAtTheEnd) {
     EXPECT_ERRNO(raw_.ask(std::move(Query(session_object(session)).exists())), ENOENT);
 }
 
+// What a held group has not written a crash takes back, and then nothing else leads to the bytes.
+TEST_F(ReachTest, HeldGroupsKeepWhatIsForgottenUntilTheyAreWritten) {
+    other_.reset();
+    other_ = std::make_unique<TestMount>(cluster_, MetaOptions{.hold = true});
+    Ino home = must(others().create({.directory = kRootIno, .name = "f", .mode = S_IFREG | 0644})).ino;
+    auto record_more = [&](uint32_t slot) {
+        must(others().record_reach(others().next_blob(number(slot)), number(slot), 9, 9));
+    };
+    BlobId blob = others().next_blob(home);
+    must(others().record_reach(blob, home, 9, 9));
+    must(others().change(home, [&](InodeChange& c) -> Status { return c.inode.map.size = 9, Status(); }));
+    others().forget_reach(blob);
+    record_more(1);
+    EXPECT_TRUE(is_recorded(blob, home, 9));
+    ASSERT_OK(others().commit());
+    record_more(2);
+    EXPECT_FALSE(is_recorded(blob, home, 9));
+}
+
 TEST_F(ReachTest, WhatWasNotForgottenIsTold) {
     BlobId blob = others().next_blob(number(1)), far = others().next_blob(number(2));
     must(others().record_reach(blob, number(1), 0, 0));

@@ -324,8 +324,9 @@ TEST_F(CheckTest, ASessionThatCannotBeReadIsDeclaredDead) {
         Mutation(session_object(session)).create().set_xattr(kStateXattr, "junk").set_xattr(kBeatXattr, "junk"))));
     set(session_object(session), "x" + key_u64(1) + key_u32(0), "junk");
     set(session_object(session), reach_key(BlobId{1}, BlobId{64}), "junk");
-    EXPECT_EQ(check().size(), 5u);
-    EXPECT_EQ(check({.repair = true}).size(), 5u);
+    set(session_object(session), births_key(GroupId{1}), "junk");
+    EXPECT_EQ(check().size(), 6u);
+    EXPECT_EQ(check({.repair = true}).size(), 6u);
     auto xattrs = must(raw_.ask(std::move(Query(session_object(session)).xattrs()))).xattrs;
     EXPECT_EQ(must(decode_state(xattrs[kStateXattr])).state, SessionState::dead);
     expect_clean();

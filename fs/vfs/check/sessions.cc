@@ -66,25 +66,42 @@ private:
         bool is_final = !options_.live || (state.ok() && state->state != SessionState::alive);
         if (!is_final) return {};
         TRY(check_intents(object));
-        return check_reaches(object);
+        TRY(check_leavings(
+            object, "b",
+            [](const Key& entry) -> Status {
+                TRY(blobs_of_reach_key(entry.first));
+                TRY(decode_reach(entry.second));
+                return {};
+            },
+            "where a mount that is no more had data cannot be read",
+            "it is taken away; if no file shows that data it is never removed"));
+        return check_leavings(
+            object, "g",
+            [](const Key& entry) -> Status {
+                TRY(group_of_births_key(entry.first));
+                TRY(decode_births(entry.second));
+                return {};
+            },
+            "which directories a mount that is no more was making cannot be read",
+            "it is taken away; what has no name of them --deep finds");
     }
 
     // gc ends at one that cannot be read.
-    Status check_reaches(const ObjectName& object) {
+    Status check_leavings(const ObjectName& object, const char* prefix, Status (*decode)(const Key&),
+                          const char* what, const char* repair) {
         for (std::string after;;) {
-            auto answer = scene_.store.ask(std::move(Query(object).range(after, "b")));
+            auto answer = scene_.store.ask(std::move(Query(object).range(after, prefix)));
             if (answer.code() == ENOENT) return {};
             if (!answer.ok()) return answer.error();
             for (const Key& entry : answer->ranges.at(0).entries) {
                 const std::string &key = entry.first, &value = entry.second;  // clang 14 lets no lambda have bindings
                 after = key;
-                auto blobs = blobs_of_reach_key(key);
-                auto record = blobs.ok() ? decode_reach(value) : Result<ReachRecord>(blobs.error());
-                if (record.ok()) continue;
+                auto decoded = decode(entry);
+                if (decoded.ok()) continue;
                 Finding finding{.object = object.name,
                                 .key = printable(key),
-                                .what = "where a mount that is no more had data cannot be read: " + record.error().detail(),
-                                .repair = "it is taken away; if no file shows that data it is never removed"};
+                                .what = std::string(what) + ": " + decoded.error().detail(),
+                                .repair = repair};
                 settle({std::move(finding), [this, object, key, value] {
                             Mutation m(object);
                             m.key_is(key, value).remove_keys({key}).set_keys({{kTakenAway + key, value}});
