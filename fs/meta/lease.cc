@@ -24,6 +24,7 @@ bool may_have_raced(int code) { return code == ECANCELED || code == ETIMEDOUT ||
 // sent before can undo it.
 Result<Lease> take_one(MetaCore& core, const ObjectName& object, std::optional<Lease> seen) {
     for (int tries = 0;; ++tries) {
+        if (tries > 0) TRY(core.check_may_change());  // of a mount that was declared dead nothing gets better
         std::optional<Lease> now = tries == 0 ? seen : std::nullopt;
         std::string value;
         if (!now) {

@@ -89,6 +89,30 @@ TEST_F(HeldMountsTest, WhatTheDeadHadNotWrittenNeverLands) {
     a_.reset();
 }
 
+// Its leases are as it left them, and it may not be fenced: nobody else tells it to stop.
+TEST_F(HeldMountsTest, AnOperationOfAMountThatIsDeclaredDeadMeanwhileEnds) {
+    ASSERT_OK(make(a(), "d", S_IFDIR));
+    ASSERT_OK(make(a(), "f"));
+    Ino d = must(a().lookup(kRootIno, "d")).ino;
+    ASSERT_OK(a().commit());
+    bool is_dead = false;
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        if (is_dead || !m.object().name.starts_with("g.")) return;
+        is_dead = true;
+        ASSERT_OK(raw_.apply(std::move(Mutation(session_object(a().session()))
+                                           .set_xattr(kStateXattr, encode(StateRecord{.state = SessionState::dead})))));
+        a().tick();
+        a_->faults->set_plan({.lost_call = 1});
+    };
+    a_->hooks->before_query = [&](const Query&) { a_->faults->set_plan({}); };
+    EXPECT_ERRNO(a().rename({kRootIno, "f", d, "f"}), ESHUTDOWN);
+    EXPECT_TRUE(is_dead);
+    a_->hooks->before_mutation = nullptr;
+    a_->hooks->before_query = nullptr;
+    a_->die();
+    a_.reset();
+}
+
 TEST_F(HeldMountsTest, NothingIsPurgedBeforeItsNameIsGoneFromTheStore) {
     ASSERT_OK(make(a(), "f"));
     ASSERT_OK(a().commit());
