@@ -23,8 +23,6 @@ Mutation mutation_of(const ObjectName& object, const Mirror::Changes& changes, b
     return m;
 }
 
-Status lost_to_another() { return fail(EIO, "another mount took over what this one had not written"); }
-
 }  // namespace
 
 Status HeldGroups::flush(const HeldPtr& only) {

@@ -5,6 +5,9 @@
 
 namespace meshfs {
 
+// What commit and whoever waited for a batch are told, once.
+inline Status lost_to_another() { return fail(EIO, "another mount took over what this one had not written"); }
+
 // All but `object` belongs to its mutex.
 struct HeldGroups::Held {
     enum class State : uint8_t { changing, held, gone };  // changing: its lease; everybody waits

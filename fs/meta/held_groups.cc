@@ -251,7 +251,7 @@ void HeldGroups::lose(const HeldPtr& held, const Status& why) {
         log_error("changes of names and attributes were lost: another mount took over what this one had not written",
                   {{"object", held->object.name}, {"error", why.error().text()}});
         MutexLock lock(mutex_);
-        lost_ = fail(EIO, "another mount took over what this one had not written");
+        lost_ = lost_to_another();
         has_lost_ = true;
     }
     leave_table(held);
@@ -566,7 +566,7 @@ bool HeldGroups::give_up() {
 
 void HeldGroups::note_lost() {
     MutexLock lock(mutex_);
-    lost_ = fail(EIO, "another mount took over what this one had not written");
+    lost_ = lost_to_another();
 }
 
 Status HeldGroups::end() {

@@ -1,7 +1,5 @@
 // After this mount was declared dead: what was not published is given up, and with another session open files
 // are as all mounts see them.
-#include "fs/base/log.h"
-#include "fs/base/wire.h"
 #include "fs/vfs/core.h"
 
 namespace meshfs {
