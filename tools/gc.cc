@@ -1,6 +1,8 @@
 // meshfs gc SOURCE|DIR: what nobody needs any more goes, now: removed files and directories, what mounts that died
 // have left.  A mount does most of it by itself, a little later.
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "fs/base/config.h"
 #include "fs/vfs/leavings.h"
@@ -23,8 +25,22 @@ struct GcArguments {
     bool as_json = false, quiet = false;
 };
 
-// The same in a mount and in the command.
-Result<json> collect(Store& store, Meta& meta, const TellProgress& tell, std::atomic<bool>& stopping) {
+// What other mounts may still read is due only after twice the lease time.  A mount comes back to it by itself; the
+// command waits here, or the space would stay.
+Result<uint64_t> purge_all_in_time(Meta& meta, Data& data, std::atomic<bool>& stopping) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2 * meta.volume().lease_seconds + 1);
+    uint64_t gone = 0;
+    while (true) {
+        gone += TRY(Purger::purge_all(meta, data, &stopping));
+        if (stopping || meta.queued_for_purge() == 0 || std::chrono::steady_clock::now() > until) return gone;
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    }
+}
+
+enum class Waits { no, yes };
+
+// The same in a mount and in the command, but that the command waits for what is not due yet.
+Result<json> collect(Store& store, Meta& meta, const TellProgress& tell, std::atomic<bool>& stopping, Waits waits) {
     std::atomic<uint64_t> groups{0};
     uint64_t before = TRY(store.capacity(Pool{1})).available;
     return work_and_tell(
@@ -35,7 +51,8 @@ Result<json> collect(Store& store, Meta& meta, const TellProgress& tell, std::at
         [&]() -> Result<json> {
             Data data(store, Clock::system(), {}, {});  // to remove with, not to write
             auto found = TRY(meta.collect([&groups](uint64_t done) { groups = done; }));
-            uint64_t purged = TRY(Purger::purge_all(meta, data, &stopping));
+            uint64_t purged = waits == Waits::yes ? TRY(purge_all_in_time(meta, data, stopping))
+                                                  : TRY(Purger::purge_all(meta, data, &stopping));
             Leavings leavings = TRY(remove_leavings(store, meta, data, stopping));
             uint64_t after = TRY(store.capacity(Pool{1})).available;
             if (stopping) return fail(EINTR);
@@ -55,7 +72,7 @@ Result<json> collect_here(const GcArguments& arguments, const TellProgress& tell
     auto meta = TRY(Meta::open(*store, Clock::system(), options.meta));
     static std::atomic<bool> stopping{false};
     stop_on_signal(stopping);
-    auto told = collect(*store, *meta, tell, stopping);
+    auto told = collect(*store, *meta, tell, stopping, Waits::yes);
     Status closed = meta->close();
     if (told.ok() && !closed.ok()) return closed.error().in("cannot end the session");
     return told;
@@ -95,7 +112,7 @@ int run(const GcArguments& arguments) {
 void add_gc_command(ControlServer& server, MountedVolume& mounted) {
     server.add("gc", [&mounted](const json&, const TellProgress& tell) {
         std::atomic<bool> stopping{false};
-        return collect(mounted.store, mounted.meta, tell, stopping);
+        return collect(mounted.store, mounted.meta, tell, stopping, Waits::no);
     });
 }
 

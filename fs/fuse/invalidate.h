@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "fs/base/mutex.h"
 #include "fs/base/types.h"
@@ -24,8 +25,9 @@ public:
     Invalidate(fuse_session* session, int device_fd, std::function<uint64_t(Ino)> nodeid_of);
     ~Invalidate();  // stop()
 
+    // True: the kernel knows it; also makes all names stale.  Before hooks(), which have no at_once without it.
+    bool probe_inc_epoch();
     CacheInvalidator hooks();  // they never block; safe until stop()
-    bool probe_inc_epoch();    // true: the kernel knows it; also makes all names stale
     void stop();
 
     static constexpr size_t kQueueMax = 65'536;
@@ -42,6 +44,8 @@ private:
     void run();
     void tell(const Item& item);
     bool increase_epoch();
+    void forget_attributes(Ino ino);
+    bool has_epochs_ = false;
 
     fuse_session* const session_;
     const int device_fd_;

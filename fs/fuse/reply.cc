@@ -63,9 +63,11 @@ void fill(const Request& request, const Attributes& from, fuse_attr& to) {
 void fill(const Request& request, const Attributes& from, fuse_entry_out& to) {
     to.nodeid = request.session->nodeid_of(from.inode.ino);
     to.generation = 0;  // a number is never given out twice
-    Valid valid = valid_of(request, from.valid_ns);
-    to.entry_valid = to.attr_valid = valid.seconds;
-    to.entry_valid_nsec = to.attr_valid_nsec = valid.ns;
+    Valid name = valid_of(request, from.name_valid_ns), attributes = valid_of(request, from.valid_ns);
+    to.entry_valid = name.seconds;
+    to.entry_valid_nsec = name.ns;
+    to.attr_valid = attributes.seconds;
+    to.attr_valid_nsec = attributes.ns;
     fill(request, from, to.attr);
 }
 

@@ -44,6 +44,7 @@ Status Meta::begin_anew() {
         legacy_->had_loss |= core_->held.give_up();
         for (auto& item : core_->unlinked.take(SIZE_MAX, INT64_MAX))
             legacy_->unlinked.push_back(std::move(item));
+        core_->held.promises().break_all();
         core_.reset();
         if (lost_hook_) lost_hook_();
     }
@@ -55,6 +56,7 @@ Status Meta::begin_anew() {
     for (auto& item : legacy_->unlinked) core_->unlinked.push(std::move(item));
     legacy_.reset();
     core_->rooms.on_wanted(room_wanted_);
+    core_->held.promises().on_broken(broken_);
     deaths_over_ = deaths;  // unless it is dead by now, too
     gate_.open();
     log_warning("this mount goes on as another session", {{"session", hex(raw(session()))}});

@@ -91,6 +91,17 @@ HeldGroups::HeldPtr HeldGroups::find(const std::string& name) const {
     return found == table_.end() ? nullptr : found->second;
 }
 
+bool HeldGroups::make_promise(GroupId group, std::optional<Ino> inode, uint64_t since) {
+    const std::string name = group_object(group).name;
+    HeldPtr held = find(name);
+    if (!held) return false;
+    {
+        MutexLock lock(held->mutex);
+        if (held->state != Held::State::held) return false;
+    }
+    return promises_.make(name, inode, since);
+}
+
 // --- taking and leaving
 
 std::optional<Lease> HeldGroups::wants(const ObjectName& group, uint64_t epoch) const {
@@ -141,8 +152,12 @@ Status HeldGroups::take(const Mutation& mutation, const Lease& lease) {
         return status;
     }
     held->hold(lease);
-    if (is_birth) held->mirror.know_all();
-    else for (const Guard& guard : mutation.guards()) held->mirror.learn(guard);
+    if (is_birth) {
+        held->mirror.know_all();
+    } else {
+        promises_.taken();
+        for (const Guard& guard : mutation.guards()) held->mirror.learn(guard);
+    }
     held->mirror.apply(mutation.effects(), true);
     if (!is_now) {
         held->is_unborn = true;
@@ -176,7 +191,7 @@ void HeldGroups::note_read(const ObjectName& group, const Lease& free) {
     auto status = inner_.apply(lease_change(group, free, *lease));
     MutexLock lock(held->mutex);
     // What was read before may have changed: the copy begins empty.
-    if (status.ok()) held->hold(*lease);
+    if (status.ok()) held->hold(*lease), promises_.taken();
     else leave_table(held);
     held->changed.notify_all();
 }
@@ -191,6 +206,7 @@ bool HeldGroups::enter_found(const ObjectName& group, const Lease& lease, const 
     MutexLock lock(held->mutex);
     if (status.ok()) {
         held->hold(next);
+        promises_.taken();
         held->mirror.learn(query, answer);  // under this lease nothing was written since
         bytes_ += held->count();
     } else {
@@ -231,6 +247,7 @@ std::optional<Status> HeldGroups::change_flags(const HeldPtr& held, uint8_t flag
 // With the Held's mutex.
 void HeldGroups::leave_table(const HeldPtr& held) {
     held->state = Held::State::gone;
+    promises_.let_go(held->object.name);
     bytes_ -= held->counted;
     held->counted = 0;
     held->changed.notify_all();
@@ -373,6 +390,7 @@ std::optional<Status> HeldGroups::pass_on(const HeldPtr& held, const Mutation& m
             return written.ok() ? Status(fail(ECANCELED)) : written;
         }
     }
+    promises_.let_go(held->object.name);
     auto status = inner_.apply(mutation);
     // Not heard of, or refused: who looks next sees what is.
     MutexLock lock(held->mutex);

@@ -28,6 +28,7 @@
 #include "fs/base/thread.h"
 #include "fs/meta/format.h"
 #include "fs/meta/mirror.h"
+#include "fs/meta/promises.h"
 #include "fs/meta/session.h"
 #include "fs/store/forwarding_store.h"
 
@@ -58,6 +59,10 @@ public:
     void was_contended(const std::string& group);
     // Another session wants it; hands over.  False: it is not held.
     bool recall(const std::string& group);
+
+    // Of what is read of held groups.  make_promise(): promises().make(), if that group is held.
+    Promises& promises() { return promises_; }
+    bool make_promise(GroupId group, std::optional<Ino> inode, uint64_t since);
 
     // All that was answered before this call is in the store, or why not.
     Status commit();
@@ -127,6 +132,7 @@ private:
     std::atomic<int64_t> commit_ns_;
     std::atomic<bool> is_synchronous_;
     std::atomic<Session*> session_{nullptr};
+    Promises promises_;
 
     // Taken inside a Held's mutex, never around it.
     mutable Mutex mutex_;

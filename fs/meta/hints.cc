@@ -96,6 +96,11 @@ std::vector<UnlinkedQueue::Item> UnlinkedQueue::take(size_t max, int64_t now_ns)
     return taken;
 }
 
+size_t UnlinkedQueue::size() const {
+    MutexLock lock(mutex_);
+    return items_.size();
+}
+
 std::optional<Slot> SlotReserve::take(GroupId group) {
     MutexLock lock(mutex_);
     auto found = free_.find(raw(group));

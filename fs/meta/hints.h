@@ -81,10 +81,11 @@ public:
     };
     void push(Item item);
     std::vector<Item> take(size_t max, int64_t now_ns);  // those that are due, the longest due first
+    size_t size() const;
 
 private:
     static constexpr size_t kItemsMax = 1u << 20;
-    Mutex mutex_;
+    mutable Mutex mutex_;
     std::multimap<int64_t, Item> items_ GUARDED_BY(mutex_);  // by due_ns
 };
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,12 @@ enum InodeFlags : uint32_t {  // FS_IOC_GETFLAGS
 };
 
 using Xattrs = std::map<std::string, std::string>;  // all of one inode: at most kXattrsBytesMax
+
+// The group an inode was read from or made in; none: records of others have a part in it.  Not a property of the file.
+struct ReadFrom {
+    std::optional<GroupId> group;
+    bool operator==(const ReadFrom&) const { return true; }
+};
 
 struct Inode {
     Ino ino{};
@@ -33,6 +40,7 @@ struct Inode {
     Xattrs xattrs;                 // user., trusted., security., system.posix_acl_*, with their prefix
     Ino parent{};                  // directories: where it is (root: itself), filled in when read
     uint64_t names = 0;            // directories: how many, filled in when read
+    ReadFrom from;
 
     bool is_directory() const { return S_ISDIR(mode); }
     bool is_file() const { return S_ISREG(mode); }

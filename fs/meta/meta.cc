@@ -13,6 +13,8 @@
 
 namespace meshfs {
 
+static constexpr int64_t kKeptAloneNs = 60 * kNsPerSecond;  // by a kernel, of what nobody else can change
+
 MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInfo info)
     : held(store_, clock_,
            {.is_on = options_.hold && !options_.read_only,
@@ -181,6 +183,9 @@ Result<Inode> Meta::opened(Ino ino) { return with(ops::opened, ino); }
 void Meta::released(Ino ino) { with(ops::released, ino); }
 Result<std::vector<Purgeable>> Meta::purgeable(size_t max) { return with(ops::purgeable, max); }
 Status Meta::purged(const Purgeable& item) { return with(ops::purged, item); }
+size_t Meta::queued_for_purge() const {
+    return with([](MetaCore& core) { return core.unlinked.size(); });
+}
 Result<Meta::GcReport> Meta::collect(std::function<void(uint64_t)> progress) {
     return with(ops::collect, progress);
 }
@@ -242,6 +247,39 @@ void Meta::tick() {
         if (core.session) core.session->tick();
     });
 }
-int64_t Meta::cache_ns() const { return store_.is_exclusive() ? 60 * kNsPerSecond : 0; }
+
+uint64_t Meta::moment() const {
+    return with([](MetaCore& core) { return core.held.promises().moment(); });
+}
+int64_t Meta::promise(GroupId group, std::optional<Ino> inode, uint64_t since) {
+    if (store_.is_exclusive()) return kKeptAloneNs;
+    return with([&](MetaCore& core) -> int64_t {
+        int64_t left = core.session ? core.session->window_left_ns() : 0;
+        return left > 0 && core.held.make_promise(group, inode, since) ? left : 0;
+    });
+}
+// What was just looked up went by the same map.
+int64_t Meta::promise_name(Ino directory, std::string_view name, uint64_t since) {
+    if (store_.is_exclusive()) return kKeptAloneNs;
+    GroupId header = place_of(directory).group;
+    auto range = with([&](MetaCore& core) { return core.maps.find(directory, name); });
+    return promise(range.value_or(header), {}, since);
+}
+int64_t Meta::promise_inode(const Inode& inode, uint64_t since) {
+    if (store_.is_exclusive()) return kKeptAloneNs;
+    return inode.from.group ? promise(*inode.from.group, inode.ino, since) : 0;
+}
+bool Meta::is_promised(const Inode& inode) const {
+    if (store_.is_exclusive()) return true;
+    return inode.from.group && with([&](MetaCore& core) {
+        return core.held.promises().is_made(group_object(*inode.from.group).name, inode.ino);
+    });
+}
+void Meta::on_broken_promises(std::function<void(const std::vector<Ino>&)> broken) {
+    MutexLock lock(anew_mutex_);
+    broken_ = broken;
+    if (core_) core_->held.promises().on_broken(std::move(broken));
+}
+
 
 }  // namespace meshfs

@@ -183,6 +183,7 @@ public:
     // --- what is dead.  The caller removes the bytes, then says so.
     Result<std::vector<Purgeable>> purgeable(size_t max);  // of what this session unlinked or found
     Status purged(const Purgeable& item);
+    size_t queued_for_purge() const;  // known, and not purged yet: some wait, for what others may still read
     // Walks the tree and dead sessions' leavings once, queueing what it finds for purgeable().
     struct GcReport { uint64_t groups = 0, unlinked = 0, nameless = 0, sessions = 0; };
     Result<GcReport> collect(std::function<void(uint64_t groups_done)> progress = nullptr);
@@ -230,8 +231,16 @@ public:
     Result<std::vector<SessionInfo>> sessions();
     // False: the lease window has passed; nothing may be answered from memory until it is true again.
     bool is_in_window() const;
-    // Kernel caches may keep answers this long; 0 on shared stores (groups are free), long if is_exclusive.
-    int64_t cache_ns() const;
+
+    // --- answers that may be kept, by the kernel.  For how long, in ns, of what was read since a moment: that `name` is
+    // there, or is not; an inode.  Long where nobody else can be; else as long as the group is held and the window
+    // lasts, or until it is broken: names all, and attributes of these.  Who hears that must not wait; once it returns
+    // nobody keeps them.  Nothing is promised to nobody (null: it is not called any more once this returns).
+    uint64_t moment() const;
+    int64_t promise_name(Ino directory, std::string_view name, uint64_t since);
+    int64_t promise_inode(const Inode& inode, uint64_t since);
+    bool is_promised(const Inode& inode) const;
+    void on_broken_promises(std::function<void(const std::vector<Ino>&)> broken);
     void tick();  // one beat, one look at recalls; for simulations (background = false)
 
     // --- a mount that was away for too long and was declared dead begins anew, as another session: by
@@ -273,6 +282,8 @@ private:
     Mutex anew_mutex_;  // held while one begins anew
     std::function<void()> lost_hook_ GUARDED_BY(anew_mutex_), begun_hook_ GUARDED_BY(anew_mutex_);
     std::function<void(Ino)> room_wanted_ GUARDED_BY(anew_mutex_);
+    std::function<void(const std::vector<Ino>&)> broken_ GUARDED_BY(anew_mutex_);
+    int64_t promise(GroupId group, std::optional<Ino> inode, uint64_t since);
     struct Legacy;  // of sessions that died, for the next one
     std::shared_ptr<Legacy> legacy_ GUARDED_BY(anew_mutex_);
     Mutex died_mutex_;

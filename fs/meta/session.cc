@@ -83,6 +83,11 @@ bool Session::is_in_window() const {
     return !is_dead_ && (store_.is_exclusive() || clock_.boot_ns() < window_end_);
 }
 
+int64_t Session::window_left_ns() const {
+    if (!is_in_window()) return 0;
+    return store_.is_exclusive() ? lease_ns_ : std::max<int64_t>(window_end_ - clock_.boot_ns(), 0);
+}
+
 Status Session::check_alive() const {
     if (!is_dead_) return {};
     return fail(ESHUTDOWN, "this mount was away for too long and another one declared it dead");

@@ -35,6 +35,7 @@ public:
     SessionId id() const { return id_; }
     // On stores of one process always: nobody else judges.
     bool is_in_window() const;
+    int64_t window_left_ns() const;  // 0: it is not
     // ESHUTDOWN: somebody declared this session dead.
     Status check_alive() const;
     // Of s.<session>, guarded on `alive`: intents, reach, blocks of numbers go through it.

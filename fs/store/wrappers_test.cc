@@ -6,6 +6,7 @@
 #include "fs/store/io_batch.h"
 #include "fs/store/memory_store.h"
 #include "fs/store/metered_store.h"
+#include "fs/store/reconnecting_store.h"
 
 namespace meshfs {
 namespace {
@@ -174,6 +175,70 @@ TEST(Metered, CountsCallsBytesAndErrors) {
             EXPECT_EQ(c.bytes, c.kind == StoreCount::Kind::write ? 100u : 60u);
         }
     }
+}
+
+// Says what it was told.
+class ToldStore final : public ForwardingStore {
+public:
+    struct Told {
+        std::map<Pool, std::string> pools;
+        int soft_timeout = 0;
+        bool is_stopped = false;
+    };
+    ToldStore(std::shared_ptr<MemoryCluster> cluster, Told& told)
+        : ForwardingStore(std::make_unique<MemoryStore>(std::move(cluster))), told_(told) {}
+    Status add_data_pool(Pool pool, const std::string& name) override {
+        told_.pools[pool] = name;
+        return {};
+    }
+    void set_soft_timeout(int seconds) override { told_.soft_timeout = seconds; }
+    void stop() override {
+        told_.is_stopped = true;
+        inner_.stop();
+    }
+
+private:
+    Told& told_;
+};
+
+class Reconnecting : public testing::Test {
+protected:
+    const ObjectName o_{0, "o"};
+    std::shared_ptr<MemoryCluster> cluster_ = std::make_shared<MemoryCluster>();
+    ToldStore::Told first_, second_;
+    Status connected_;
+    ReconnectingStore store_{std::make_unique<ToldStore>(cluster_, first_), [this]() -> Result<std::unique_ptr<Store>> {
+        TRY(Status(connected_));
+        return std::unique_ptr<Store>(std::make_unique<ToldStore>(cluster_, second_));
+    }};
+};
+
+TEST_F(Reconnecting, TheNextConnectionHasThePoolsAndTheTimeoutOfTheFirst) {
+    ASSERT_OK(store_.add_data_pool(Pool{1}, "data"));
+    ASSERT_OK(store_.add_data_pool(Pool{2}, "more"));
+    store_.set_soft_timeout(7);
+    ASSERT_OK(store_.restart());
+    EXPECT_EQ(second_.pools, first_.pools);
+    EXPECT_EQ(second_.soft_timeout, 7);
+    EXPECT_TRUE(first_.is_stopped);
+    EXPECT_FALSE(second_.is_stopped);
+}
+
+TEST_F(Reconnecting, IsAnotherClientThatAFenceOfTheFirstDoesNotMeet) {
+    ClientId before = store_.client();
+    ASSERT_OK(store_.restart());
+    EXPECT_NE(store_.client(), before);
+    MemoryStore other(cluster_);
+    ASSERT_OK(other.fence(before));
+    EXPECT_OK(store_.apply(Mutation(o_).set_keys({{"k", "v"}})));
+    other.stop();
+}
+
+TEST_F(Reconnecting, KeepsTheFirstIfThereIsNoOther) {
+    connected_ = fail(ETIMEDOUT);
+    EXPECT_ERRNO(store_.restart(), ETIMEDOUT);
+    EXPECT_FALSE(first_.is_stopped);
+    EXPECT_OK(store_.apply(Mutation(o_).set_keys({{"k", "v"}})));
 }
 
 }  // namespace

@@ -29,12 +29,7 @@ void VfsCore::begin_anew() {
         open_inodes->done(used->file);
     }
     lock_waits->begin_anew();
-    std::function<void()> tell;
-    {
-        MutexLock lock(mutex);
-        tell = invalidator.everything;
-    }
-    if (tell) tell();
+    if (auto tell = kernel_hook(&CacheInvalidator::everything)) tell();
 }
 
 }  // namespace meshfs

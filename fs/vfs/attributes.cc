@@ -124,6 +124,7 @@ Result<Attributes> Vfs::setattr(const Caller& caller, Ino ino, const SetAttribut
         return ServedPrefixes::attributes(*edge, std::move(found));
     }
     ino = core_->inner(ino);
+    uint64_t since = core_->meta.moment();
     Inode changed;
     if (set.size) {
         changed = TRY(change_size(*core_, caller, ino, set));
@@ -142,7 +143,7 @@ Result<Attributes> Vfs::setattr(const Caller& caller, Ino ino, const SetAttribut
     }
     if (auto file = core_->open_inodes->find(ino)) core_->note_inode(*file, changed);
     core_->changed_inode(!caller.check, ino);
-    return core_->attributes_of(std::move(changed));
+    return core_->attributes_of(std::move(changed), since);
 }
 
 Status Vfs::access(const Caller& caller, Ino ino, int mask) {

@@ -111,9 +111,16 @@ Status VfsCore::stop() {
     return stored;
 }
 
-Attributes VfsCore::attributes_of(Inode inode) {
+Attributes VfsCore::entry_of(Inode inode, Ino directory, std::string_view name, uint64_t since) {
+    Attributes a = attributes_of(std::move(inode), since);
+    a.name_valid_ns = meta.promise_name(directory, name, since);
+    return a;
+}
+
+Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
     note_flags(inode);
     Attributes a;
+    if (since) a.valid_ns = meta.promise_inode(inode, *since);
     uint64_t bytes = inode.map.bytes;
     if (auto file = inode.is_file() ? open_inodes->find(inode.ino) : nullptr) {
         if (is_shared && file->turn.try_take()) {  // who has it finds out by himself
@@ -135,11 +142,13 @@ Attributes VfsCore::attributes_of(Inode inode) {
     if (inode.ino == settings.root) inode.ino = kRootIno;
     a.blocks = (bytes + kSector - 1) / kSector;
     a.inode = std::move(inode);
-    a.valid_ns = meta.cache_ns();
     return a;
 }
 
-Result<Attributes> VfsCore::fresh_attributes(Ino ino) { return attributes_of(TRY(meta.get(ino))); }
+Result<Attributes> VfsCore::fresh_attributes(Ino ino) {
+    uint64_t since = meta.moment();
+    return attributes_of(TRY(meta.get(ino)), since);
+}
 
 Status VfsCore::check_name(std::string_view name) {
     if (name.empty()) return fail(ENOENT);
@@ -212,24 +221,18 @@ void VfsCore::note_inode(OpenInode& file, const Inode& inode) {
 }
 
 void VfsCore::changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino) {
-    if (caller.check) {
-        std::function<void(Ino, const std::string&)> tell;
-        {
-            MutexLock lock(mutex);
-            tell = invalidator.entry;
-        }
-        if (tell) tell(directory == settings.root ? kRootIno : directory, std::string(name));
-    }
+    if (auto tell = caller.check ? kernel_hook(&CacheInvalidator::entry) : nullptr)
+        tell(directory == settings.root ? kRootIno : directory, std::string(name));
     for (auto& observer : observers) observer({kind, directory, std::string(name), ino});
 }
 
+void VfsCore::forget_stale(const Inode& inode) {
+    auto tell = kernel_hook(&CacheInvalidator::attributes_at_once);
+    if (tell && !meta.is_promised(inode)) tell(inode.ino == settings.root ? kRootIno : inode.ino);
+}
+
 void VfsCore::tell_kernel(Ino ino, std::function<void()> told) {
-    std::function<void(Ino, std::function<void()>)> tell;
-    {
-        MutexLock lock(mutex);
-        tell = invalidator.inode;
-    }
-    if (tell) tell(ino == settings.root ? kRootIno : ino, std::move(told));
+    if (auto tell = kernel_hook(&CacheInvalidator::inode)) tell(ino == settings.root ? kRootIno : ino, std::move(told));
     else if (told) told();
 }
 

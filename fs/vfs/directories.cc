@@ -59,6 +59,7 @@ Result<uint64_t> Vfs::opendir(const Caller& caller, Ino ino) {
         Inode inode = TRY(meta_.get(handle->ino));
         if (!inode.is_directory()) return fail(ENOTDIR);
         TRY(check_may(caller, inode, R_OK));
+        core_->forget_stale(inode);
     }
     return core_->handles.add(std::move(handle));
 }
@@ -84,6 +85,7 @@ Result<std::vector<Vfs::Listed>> Vfs::readdir(uint64_t number, uint64_t cookie, 
             MutexLock lock(handle->mutex);
             if (after == handle->last_cookie) request.after_name = handle->last_name;
         }
+        uint64_t since = meta_.moment();
         auto list = meta_.list(request);
         if (!list && list.code() == ENOENT) break;  // removed while it is open: no names any more
         if (!list) return list.error();
@@ -98,7 +100,8 @@ Result<std::vector<Vfs::Listed>> Vfs::readdir(uint64_t number, uint64_t cookie, 
         for (auto& entry : list->entries) {
             if (core_->served.edge(handle->ino, entry.name) != nullptr) continue;  // the plugin hides it
             Listed listed{std::move(entry.name), entry.ino, entry.type, entry.cookie, {}};
-            if (plus && entry.inode) listed.attributes = core_->attributes_of(std::move(*entry.inode));
+            if (plus && entry.inode)
+                listed.attributes = core_->entry_of(std::move(*entry.inode), handle->ino, listed.name, since);
             page.push_back(std::move(listed));
         }
     }

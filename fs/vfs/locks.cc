@@ -38,6 +38,15 @@ void remember(VfsCore& core, Ino ino, const Vfs::LockRequest& request) {
     (*handle)->lock_owners.insert({request.flock, owner_of(request)});
 }
 
+// The same for what it unlocked as a whole: it has nothing to lose any more with a session that dies.
+void forget_owner(VfsCore& core, const Vfs::LockRequest& request) {
+    bool is_all = request.flock || (request.first == 0 && request.last >= kOffsetMax);
+    auto handle = core.handles.find(request.handle);
+    if (!is_all || !handle) return;
+    MutexLock lock((*handle)->mutex);
+    (*handle)->lock_owners.erase({request.flock, owner_of(request)});
+}
+
 // Who gets a lock sees what was written under it before: bytes are published before it is let go, and looked up anew
 // once it is there; the kernel forgets older ones before the lock is answered.
 void publish_before_unlock(VfsCore& core, Ino ino) {
@@ -116,6 +125,7 @@ void Vfs::setlk(Ino ino, const LockRequest& request, Then<void> then) {
     else if (core_->locks_locally()) core_->lock_table.unlock(ino, *wanted);
     else done = meta_.unlock(ino, *wanted);
     if (!done) return then(done);
+    if (!locks) forget_owner(*core_, request);
     core_->lock_waits->try_again(ino);  // also after a lock: it may have been a weaker one than before
     if (locks) look_anew(*core_, ino, std::move(then));
     else then({});

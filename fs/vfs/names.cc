@@ -64,7 +64,7 @@ Status check_may_go(VfsCore& core, const Caller& caller, Ino directory, std::str
 
 }  // namespace
 
-Result<Attributes> Vfs::lookup(const Caller& caller, Ino directory, std::string_view name) {
+Result<Attributes> Vfs::lookup(const Caller& caller, Ino directory, std::string_view name, int64_t* absent_ns) {
     directory = core_->inner(directory);
     if (name.size() > kNameMax) return fail(ENAMETOOLONG);
     if (name == ".." && is_served(directory) && own_number(directory) == 1)
@@ -73,7 +73,11 @@ Result<Attributes> Vfs::lookup(const Caller& caller, Ino directory, std::string_
     if (caller.check) TRY(check_may(caller, TRY(meta_.get(directory)), X_OK));
     if (name == ".." && directory == core_->settings.root) name = ".";
     if (const ServedEdge* edge = core_->served.edge(directory, name)) return ServedPrefixes::root_attributes(*edge);
-    return core_->attributes_of(TRY(meta_.lookup(directory, name)));
+    uint64_t since = meta_.moment();
+    auto inode = meta_.lookup(directory, name);
+    if (inode.ok()) return core_->entry_of(std::move(*inode), directory, name, since);
+    if (absent_ns != nullptr && inode.code() == ENOENT) *absent_ns = meta_.promise_name(directory, name, since);
+    return inode.error();
 }
 
 Result<Attributes> Vfs::mknod(const Caller& caller, Ino directory, std::string_view name, uint32_t mode,
@@ -87,9 +91,10 @@ Result<Attributes> Vfs::mknod(const Caller& caller, Ino directory, std::string_v
     if (is_device && caller.check && caller.uid != 0) return fail(EPERM);
     auto request = TRY(request_for(*core_, caller, directory, name, mode));
     if (is_device) request.rdev = rdev;
+    uint64_t since = meta_.moment();
     Inode made = TRY(meta_.create(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->attributes_of(std::move(made));
+    return core_->entry_of(std::move(made), directory, name, since);
 }
 
 Result<Attributes> Vfs::mkdir(const Caller& caller, Ino directory, std::string_view name, uint32_t mode) {
@@ -101,9 +106,10 @@ Result<Attributes> Vfs::mkdir(const Caller& caller, Ino directory, std::string_v
     }
     mode = (mode & ~static_cast<uint32_t>(S_IFMT)) | S_IFDIR;
     auto request = TRY(request_for(*core_, caller, directory, name, mode));
+    uint64_t since = meta_.moment();
     Inode made = TRY(meta_.mkdir(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->attributes_of(std::move(made));
+    return core_->entry_of(std::move(made), directory, name, since);
 }
 
 Result<Attributes> Vfs::symlink(const Caller& caller, std::string_view target, Ino directory,
@@ -114,9 +120,10 @@ Result<Attributes> Vfs::symlink(const Caller& caller, std::string_view target, I
     if (target.size() > kSymlinkMax) return fail(ENAMETOOLONG);
     auto request = TRY(request_for(*core_, caller, directory, name, S_IFLNK | 0777));
     request.target = std::string(target);
+    uint64_t since = meta_.moment();
     Inode made = TRY(meta_.create(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->attributes_of(std::move(made));
+    return core_->entry_of(std::move(made), directory, name, since);
 }
 
 Result<std::string> Vfs::readlink(const Caller&, Ino ino) {
@@ -139,10 +146,11 @@ Result<Attributes> Vfs::link(const Caller& caller, Ino ino, Ino directory, std::
         if (inode.is_directory()) return fail(EPERM);
         TRY(check_is_changeable(inode));
     }
+    uint64_t since = meta_.moment();
     Inode linked = TRY(meta_.link(ino, directory, name));
     core_->changed_name(caller, directory, name, Change::Kind::created, ino);
     core_->changed_inode(!caller.check, ino);
-    return core_->attributes_of(std::move(linked));
+    return core_->entry_of(std::move(linked), directory, name, since);
 }
 
 Status Vfs::unlink(const Caller& caller, Ino directory, std::string_view name) {
@@ -249,10 +257,13 @@ Result<OpenedFile> Vfs::create(const Caller& caller, Ino directory, std::string_
     mode = (mode & ~static_cast<uint32_t>(S_IFMT)) | S_IFREG;
     auto request = TRY(request_for(*core_, caller, directory, name, mode));
     for (int race = 0; race < kRaces; ++race) {
+        uint64_t since = meta_.moment();
         auto made = meta_.create(request);
         if (made) {
             core_->changed_name(caller, directory, name, Change::Kind::created, made->ino);
-            return core_->open_new(caller, made->ino, flags);
+            auto opened = TRY(core_->open_new(caller, made->ino, flags, since));
+            opened.attributes.name_valid_ns = meta_.promise_name(directory, name, since);
+            return opened;
         }
         if (made.code() != EEXIST || (flags & O_EXCL) != 0) return made.error();
         // Another mount or a plugin was faster than the kernel's look.

@@ -60,6 +60,7 @@ Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
     }
     core_->publisher->take_over(*file, *inode);
     core_->note_inode(*file, *inode);
+    core_->forget_stale(*inode);
 
     OpenedFile opened;
     auto known = core_->open_inodes->remembered(ino);
@@ -90,7 +91,7 @@ Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
 }
 
 // A file this mount has just made: nobody can forbid it to its maker, whatever its mode.
-Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags) {
+Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags, uint64_t since) {
     auto used = TRY(open_inodes->use(ino));
     auto inode = used.inode ? Result<Inode>(std::move(*used.inode)) : meta.get(ino);
     if (!inode) {
@@ -104,7 +105,7 @@ Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags) {
     auto [number, handle] = add_handle(caller, used.file, flags);
     opened.handle = number;
     opened.direct_io = (flags & O_DIRECT) != 0 || (is_shared && handle->appends() && handle->writes());
-    opened.attributes = attributes_of(std::move(*inode));
+    opened.attributes = attributes_of(std::move(*inode), since);
     return opened;
 }
 

@@ -34,7 +34,7 @@ Attributes ServedPrefixes::attributes(const ServedEdge& edge, ServedPrefix::Foun
     a.inode = std::move(found.inode);
     a.inode.ino = served_ino(edge.instance, raw(a.inode.ino));
     a.blocks = (std::max(a.inode.map.bytes, a.inode.map.size) + kSector - 1) / kSector;
-    a.valid_ns = found.valid_ns;
+    a.valid_ns = a.name_valid_ns = found.valid_ns;
     return a;
 }
 

@@ -2,6 +2,8 @@
 // read_write.cc, directories.cc, xattrs.cc, locks.cc, paths.cc.
 #include "fs/vfs/vfs.h"
 
+#include <algorithm>
+
 #include "fs/vfs/core.h"
 
 namespace meshfs {
@@ -13,6 +15,16 @@ Vfs::~Vfs() = default;
 Status Vfs::stop() { return core_->stop(); }
 
 void Vfs::set_invalidator(CacheInvalidator invalidator) {
+    if (invalidator.at_once) {
+        auto forget = [tell = invalidator.at_once, root = core_->settings.root](const std::vector<Ino>& inodes) {
+            std::vector<Ino> known = inodes;
+            std::replace(known.begin(), known.end(), root, kRootIno);
+            tell(known);
+        };
+        meta_.on_broken_promises(std::move(forget));
+    } else {
+        meta_.on_broken_promises(nullptr);
+    }
     MutexLock lock(core_->mutex);
     core_->invalidator = std::move(invalidator);
 }

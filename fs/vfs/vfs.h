@@ -36,7 +36,8 @@ struct Caller {
 struct Attributes {  // what stat(2) and statx(2) tell
     Inode inode;          // size and times include this mount's unpublished writes
     uint64_t blocks = 0;  // of 512 bytes
-    int64_t valid_ns = 0; // the kernel may keep it and the name this long
+    int64_t valid_ns = 0;       // the kernel may keep it this long,
+    int64_t name_valid_ns = 0;  // and that the name it was found by leads to it
 };
 
 struct SetAttributes {
@@ -73,6 +74,10 @@ struct CacheInvalidator {
     // Attributes and pages.  told, if there is one: called when the kernel has none from before any more, on any thread.
     std::function<void(Ino, std::function<void()> told)> inode;
     std::function<void()> everything;
+    // All names, and attributes of these; not their pages.  Has happened when it returns.  If there is none, the kernel is
+    // to keep nothing that other mounts could change.
+    std::function<void(const std::vector<Ino>&)> at_once;
+    std::function<void(Ino)> attributes_at_once;  // the same of one inode's attributes alone
 };
 
 class ServedPrefix;  // prefix.h: a plugin that answers below its prefix
@@ -93,7 +98,8 @@ public:
     // One more who is told of changes made through this Vfs (changes.h); before the mount starts.
     void observe(ChangeObserver observer);
 
-    Result<Attributes> lookup(const Caller&, Ino directory, std::string_view name);
+    // ENOENT: the kernel may remember that for *absent_ns, if that is asked for.
+    Result<Attributes> lookup(const Caller&, Ino directory, std::string_view name, int64_t* absent_ns = nullptr);
     Result<Attributes> getattr(const Caller&, Ino ino, uint64_t handle);
     Result<Attributes> setattr(const Caller&, Ino ino, const SetAttributes&);
     Result<std::string> readlink(const Caller&, Ino ino);

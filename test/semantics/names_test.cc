@@ -3,6 +3,7 @@
 #include <sys/xattr.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "test/semantics/two_mounts.h"
 
@@ -122,6 +123,27 @@ TEST_F(Listing, ShowsEachNameOnceWhateverHappensToOthers) {
     for (const auto& name : stay) EXPECT_EQ(std::count(seen.begin(), seen.end(), name), 1) << name;
     std::sort(seen.begin(), seen.end());
     EXPECT_EQ(std::adjacent_find(seen.begin(), seen.end()), seen.end());
+}
+
+// The kernel keeps what it was promised, until it is told.
+class Kept : public TwoMounts {
+protected:
+    Kept() : TwoMounts(3600 * kNsPerSecond, {.hold = true}) {}
+};
+
+TEST_F(Kept, NamesAndAttributesAreTakenBackBeforeAnotherMountChangesThem) {
+    std::atomic<int> told{0};
+    a().vfs->set_invalidator({.at_once = [&](const std::vector<Ino>&) { ++told; }});
+    Ino directory = must(a().mkdir("/d")).inode.ino;
+    ASSERT_OK(a().write_file("/d/f", "x"));
+    auto found = must(a().vfs->lookup(a().root, directory, "f"));
+    EXPECT_GT(found.name_valid_ns, 0);
+    EXPECT_GT(found.valid_ns, 0);
+    int before = told;
+    ASSERT_OK(set_mode(b(), "/d/f", 0600));
+    EXPECT_GT(told, before);
+    EXPECT_EQ(must(a().vfs->lookup(a().root, directory, "f")).inode.mode & 07777, 0600u);
+    a().vfs->set_invalidator({});
 }
 
 class AttributesAndRights : public TwoMounts {};

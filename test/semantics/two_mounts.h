@@ -8,15 +8,15 @@ namespace meshfs::test {
 class TwoMounts : public testing::Test {
 protected:
     // Nothing is published by itself in that time: what a test sees, it asked for.
-    explicit TwoMounts(int64_t commit_ns = 3600 * kNsPerSecond) {
+    explicit TwoMounts(int64_t commit_ns = 3600 * kNsPerSecond, MetaOptions options = {}) {
         auto cluster = std::make_shared<MemoryCluster>();
         MemoryStore store(cluster);
         must(format_volume(store, Clock::system(), {.lease_seconds = 5}));
         store.stop();
         VfsSettings settings;
         settings.commit_ns = commit_ns;
-        a_ = std::make_unique<Mount>(cluster, settings);
-        b_ = std::make_unique<Mount>(cluster, settings);
+        a_ = std::make_unique<Mount>(cluster, settings, options);
+        b_ = std::make_unique<Mount>(cluster, settings, options);
     }
     Mount& a() { return *a_; }
     Mount& b() { return *b_; }

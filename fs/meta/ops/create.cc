@@ -27,6 +27,7 @@ Result<Inode> create(MetaCore& core, const CreateRequest& request) {
         return {};
     }));
     core.hints.put(inode.ino, group, request.name);
+    inode.from = {group};
     return inode;
 }
 

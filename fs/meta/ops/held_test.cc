@@ -129,5 +129,92 @@ TEST_F(HeldMountsTest, NothingIsPurgedBeforeItsNameIsGoneFromTheStore) {
     EXPECT_OK(a().purged(items[0]));
 }
 
+class PromisesTest : public HeldMountsTest {
+protected:
+    PromisesTest() {
+        a().on_broken_promises([this](const std::vector<Ino>& inodes) {
+            ++told_;
+            broken_ = inodes;
+        });
+    }
+    ~PromisesTest() override { a().on_broken_promises(nullptr); }
+
+    int told_ = 0;
+    std::vector<Ino> broken_;
+};
+
+TEST_F(PromisesTest, AreBrokenBeforeTheGroupIsFree) {
+    ASSERT_OK(make(a(), "f"));
+    uint64_t since = a().moment();
+    Inode f = must(a().lookup(kRootIno, "f"));
+    EXPECT_GT(a().promise_name(kRootIno, "f", since), 0);
+    EXPECT_GT(a().promise_inode(f, since), 0);
+    EXPECT_LE(a().promise_inode(f, since), kLeaseNs / 2);
+    EXPECT_TRUE(a().is_promised(f));
+    int freed = 0;
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        for (const Effect& effect : m.effects())
+            if (effect.kind == Effect::Kind::set_xattr && effect.name == kLeaseXattr &&
+                must(decode_lease(effect.value)).is_free()) {
+                ++freed;
+                EXPECT_EQ(broken_, std::vector<Ino>{f.ino});
+            }
+    };
+    recall(root_);
+    EXPECT_EQ(freed, 1);
+    EXPECT_EQ(told_, 1);
+    EXPECT_FALSE(a().is_promised(f));
+}
+
+TEST_F(PromisesTest, AreNotMadeOfWhatWasReadBeforeTheGroupCameOrWent) {
+    ASSERT_OK(make(a(), "f"));
+    uint64_t since = a().moment();
+    Inode f = must(a().lookup(kRootIno, "f"));
+    recall(root_);
+    EXPECT_EQ(a().promise_name(kRootIno, "f", since), 0);
+    EXPECT_EQ(a().promise_inode(f, since), 0);
+
+    since = a().moment();
+    f = must(a().lookup(kRootIno, "f"));
+    EXPECT_EQ(a().promise_inode(f, since), 0);
+    a_->clock.advance_ns(2 * kNsPerSecond);
+    a().tick();
+    ASSERT_OK(make(a(), "g"));  // takes it
+    EXPECT_EQ(a().promise_inode(f, since), 0);
+    since = a().moment();
+    f = must(a().lookup(kRootIno, "f"));
+    EXPECT_GT(a().promise_inode(f, since), 0);
+}
+
+TEST_F(PromisesTest, EndWithTheWindowAndTheSession) {
+    ASSERT_OK(make(a(), "f"));
+    uint64_t since = a().moment();
+    Inode f = must(a().lookup(kRootIno, "f"));
+    EXPECT_GT(a().promise_inode(f, since), 0);
+    a_->clock.advance_ns(kLeaseNs / 2);
+    EXPECT_EQ(a().promise_inode(f, since), 0);
+    mount_->hooks->may_fence = false;  // the fixture's store cannot connect anew
+    ASSERT_OK(make(meta(), "others"));  // takes it over
+    a().tick();
+    ASSERT_OK(a().begin_anew());
+    EXPECT_EQ(told_, 1);
+    EXPECT_EQ(broken_, std::vector<Ino>{f.ino});
+}
+
+// A file with several names is in a record of its own, which is nobody's to keep.
+TEST_F(PromisesTest, AreMadeOfInodesThatAreInAHeldGroupAlone) {
+    ASSERT_OK(make(a(), "f"));
+    ASSERT_OK(a().link(must(a().lookup(kRootIno, "f")).ino, kRootIno, "g"));
+    ASSERT_OK(make(a(), "h"));  // takes the root again
+    uint64_t since = a().moment();
+    Inode f = must(a().lookup(kRootIno, "f"));
+    EXPECT_EQ(f.links, 2u);
+    EXPECT_GT(a().promise_name(kRootIno, "f", since), 0);
+    EXPECT_EQ(a().promise_inode(f, since), 0);
+    EXPECT_EQ(a().promise_inode(must(a().get(f.ino)), since), 0);
+    Inode root = must(a().get(kRootIno));
+    EXPECT_GT(a().promise_inode(root, a().moment()), 0);
+}
+
 }  // namespace
 }  // namespace meshfs

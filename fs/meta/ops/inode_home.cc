@@ -157,6 +157,7 @@ Result<Inode> inode_at(const Home& home, Ino ino, const GroupView& view) {
         case Home::Kind::dentry: {
             auto dentry = TRY(view.record(decode_dentry, home.key));
             if (!dentry || dentry->ino != ino || dentry->kind != Dentry::Kind::file) return fail(ENOENT);
+            dentry->inode.from = {view.group()};
             return std::move(dentry->inode);
         }
         case Home::Kind::unlinked: {
@@ -190,6 +191,7 @@ Result<Inode> directory_inode(MetaCore& core, const GroupView& header) {
     if (sum.mtime > record->mtime_set) inode.mtime = std::max(inode.mtime, sum.mtime);
     inode.ctime = std::max(inode.ctime, sum.mtime);
     inode.parent = place->parent;
+    if (header.about.end.empty()) inode.from = {header.group()};
     inode.names = sum.names > 0 ? static_cast<uint64_t>(sum.names) : 0;
     auto subdirectories = std::clamp<int64_t>(sum.subdirectories, 0, UINT32_MAX - 2);
     inode.links = header.is_dead() ? 0 : 2 + static_cast<uint32_t>(subdirectories);

@@ -68,6 +68,7 @@ private:
         if (r_.with_inodes && dentry->kind == Dentry::Kind::file) {
             core_.hints.put(dentry->ino, view.group(), entry.name);
             entry.inode = std::move(dentry->inode);
+            entry.inode->from = {view.group()};
         }
         page_.entries.push_back(std::move(entry));
     }

@@ -14,6 +14,7 @@ Result<Inode> lookup_once(MetaCore& core, Ino directory, std::string_view name) 
     switch (dentry->kind) {
         case Dentry::Kind::file:
             core.hints.put(dentry->ino, view.group(), name);
+            dentry->inode.from = {view.group()};
             return std::move(dentry->inode);
         case Dentry::Kind::directory: {
             auto inode = TRY(read_directory(core, dentry->ino));

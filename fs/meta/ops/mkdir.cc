@@ -103,6 +103,7 @@ Result<Inode> mkdir(MetaCore& core, const CreateRequest& request) {
     core.births.settled(group);
     inode.links = 2;
     inode.parent = request.directory;
+    inode.from = {group};
     return inode;
 }
 

@@ -1,0 +1,55 @@
+// Answers the kernel may keep: what was read of held groups, and about which inodes.
+//
+// A group that is held is changed by nobody else until it is let go of.  So what was read of it may be kept until then,
+// or until the session's window ends; and who lets go of it breaks, before anybody else can have it, what was promised
+// of it.  A promise is made after the reading, and only if no group came or went in between: what was read may have
+// been of before.
+//
+// Threads: any.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "fs/base/mutex.h"
+#include "fs/base/types.h"
+
+namespace meshfs {
+
+class Promises {
+public:
+    // Names of all groups are not to be kept any more, nor the attributes of these.  When it returns that is so.  It
+    // must not wait for anything that may wait for a group.
+    using Broken = std::function<void(const std::vector<Ino>&)>;
+    // Nothing is promised unless somebody hears when it is broken.  Null: it is not called any more.
+    void on_broken(Broken broken);
+
+    uint64_t moment() const { return moment_; }
+    // Of a group that is held: one of its names, or an inode in it.  False: a group came or went since that moment, or
+    // nobody listens, or too many inodes are promised.
+    bool make(const std::string& group, std::optional<Ino> inode, uint64_t since);
+    bool is_made(const std::string& group, Ino inode);
+    void taken() { ++moment_; }
+    void let_go(const std::string& group);
+    void break_all();
+
+private:
+    static constexpr size_t kInodesMax = 1u << 17;
+
+    void tell(const std::vector<Ino>& inodes);
+
+    std::atomic<uint64_t> moment_{1};
+    Mutex mutex_;
+    std::unordered_map<std::string, std::unordered_set<Ino>> groups_ GUARDED_BY(mutex_);
+    size_t inodes_ GUARDED_BY(mutex_) = 0;
+    std::atomic<bool> is_heard_{false};
+    Mutex telling_mutex_;
+    Broken broken_ GUARDED_BY(telling_mutex_);
+};
+
+}  // namespace meshfs
