@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import errno
 import fcntl
+import json
 import os
 import random
 import shutil
@@ -134,6 +135,37 @@ def test_a_name_made_here_is_there(a, b, rounds):
         assert not exists(there.path(name))
         os.unlink(there.path(name + "-moved"))
         assert not exists(here.path(name + "-moved"))
+
+
+def requests(mount):
+    """How many of them the kernel has sent that ask for names and attributes."""
+    told = json.loads(subprocess.run([mount.arguments.meshfs, "status", "--json", mount.folder], check=True,
+                                     stdout=subprocess.PIPE).stdout)
+    return sum(o["count"] for o in told["operations"] if o["name"] in ("lookup", "getattr", "statx"))
+
+
+def test_what_the_kernel_keeps_is_taken_back(a, b, rounds):
+    """Each round in a directory of its own, which `a` has for itself until `b` wants to change it."""
+    for i in range(rounds):
+        directory = f"kept{i}"
+        os.mkdir(a.path(directory))
+        write(a.path(directory, "f"), b"")
+        opened = [os.open(a.path(directory, "f"), os.O_RDONLY), os.open(a.path(directory), os.O_RDONLY)]
+        before = requests(a) if i == 0 else 0
+        for _ in range(20):
+            os.stat(a.path(directory, "f"))
+            assert not exists(a.path(directory, "g"))
+        if i == 0:
+            assert requests(a) - before < 10, "the kernel keeps nothing"
+        os.chmod(b.path(directory, "f"), 0o600 + i % 64)
+        assert os.stat(a.path(directory, "f")).st_mode & 0o777 == 0o600 + i % 64
+        assert os.fstat(opened[0]).st_mode & 0o777 == 0o600 + i % 64
+        os.rename(b.path(directory, "f"), b.path(directory, "g"))
+        os.mkdir(b.path(directory, "d"))
+        assert os.fstat(opened[1]).st_nlink == 3
+        assert not exists(a.path(directory, "f")) and exists(a.path(directory, "g"))
+        for file in opened:
+            os.close(file)
 
 
 def test_a_listing_has_what_the_other_made(a, b, rounds):
