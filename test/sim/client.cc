@@ -14,11 +14,6 @@ namespace {
 using Kind = Operation::Kind;
 constexpr uint32_t kPermissions = 07777;
 
-Operation::Seen seen_of(const Inode& inode) {
-    return {.ino = inode.ino, .is_directory = inode.is_directory(), .mode = inode.mode & kPermissions,
-            .links = inode.is_directory() ? 0 : inode.links};
-}
-
 // Errors that say what is; all others say that something went wrong on the way, and not how far it got.
 bool is_answer(int code) {
     static const std::set<int> answers{0,      ENOENT,    EEXIST, EISDIR, ENOTDIR, ENOTEMPTY,
@@ -28,12 +23,18 @@ bool is_answer(int code) {
 
 }  // namespace
 
+Operation::Seen seen_of(const Inode& inode) {
+    return {.ino = inode.ino, .is_directory = inode.is_directory(), .mode = inode.mode & kPermissions,
+            .links = inode.is_directory() ? 0 : inode.links};
+}
+
 Client::Client(Shared& shared, uint32_t number, const SimFaults& faults)
     : shared_(shared),
       number_(number),
       store_(std::make_unique<SimStore>(shared.cluster, shared.scheduler, number, faults)) {}
 
 Client::~Client() {
+    kernel_.reset();
     meta_.reset();
     store_->stop();
 }
@@ -46,6 +47,7 @@ Status Client::mount() {
                                 .synchronous = shared_.synchronous});
         if (meta.ok()) {
             meta_ = std::move(meta).value();
+            kernel_ = std::make_unique<Kernel>(*meta_, shared_.has_deaf_kernels);
             return {};
         }
         if (tries == 5 || meta.code() == ESHUTDOWN) return meta.error();
@@ -119,7 +121,7 @@ Operation Client::draw() {
     static const Kind kinds[] = {Kind::create, Kind::create, Kind::create, Kind::mkdir,    Kind::mkdir,
                                  Kind::unlink, Kind::unlink, Kind::rmdir,  Kind::rename,   Kind::rename,
                                  Kind::rename, Kind::link,   Kind::lookup, Kind::set_mode, Kind::list,
-                                 Kind::get};
+                                 Kind::get,    Kind::lookup, Kind::lookup, Kind::get};
     Operation op;
     op.kind = kinds[random.below(std::size(kinds))];
     if (shared_.files.empty() && (op.kind == Kind::link || op.kind == Kind::set_mode)) op.kind = Kind::create;
@@ -144,7 +146,12 @@ Operation Client::draw() {
 void Client::do_some(size_t count) {
     Random& random = shared_.scheduler.random();
     for (size_t i = 0; i < count && !is_over_; ++i) {
-        ask(draw());
+        Operation op = draw();
+        if (op.kind == Kind::lookup || op.kind == Kind::get) looks_.push_back(op);
+        else looks_.push_back({.kind = Kind::lookup, .directory = op.directory, .name = op.name});
+        ask(op);
+        // Again and again the same: what a kernel keeps.
+        while (!is_over_ && random.chance(0.4)) ask(looks_[random.below(looks_.size())]);
         if (random.chance(0.15)) commit();
         if (random.chance(0.1)) Clock::system().sleep_ns(static_cast<int64_t>(random.below(4 * kNsPerSecond)));
     }
@@ -157,6 +164,7 @@ Operation& Client::ask(Operation op) {
     const size_t at = shared_.history.size();
     shared_.history.push_back(op);
     answer(op);
+    if (kernel_ && !op.is_look()) kernel_->forget(op);
     op.is_uncertain = !is_answer(op.code);
     if (!op.is_uncertain) op.answered = ++shared_.moment;
     is_over_ |= op.code == ESHUTDOWN;
@@ -169,6 +177,13 @@ Operation& Client::ask(Operation op) {
         else if (!has(known) && !has(own_directories_) && !has(own_files_)) known.push_back(op.seen.ino);
     }
     shared_.history[at] = op;
+    if (op.is_name_alone && !op.is_uncertain) {
+        Operation get = op;
+        get.kind = Kind::get;
+        get.ino = op.seen.ino;
+        get.is_name_alone = false;
+        shared_.history.push_back(get);
+    }
     return shared_.history[at];
 }
 
@@ -198,8 +213,8 @@ void Client::answer(Operation& op) {
         case Kind::create: request.mode = S_IFREG | op.mode; return note(meta_->create(request));
         case Kind::mkdir: request.mode = S_IFDIR | op.mode; return note(meta_->mkdir(request));
         case Kind::link: return note(meta_->link(op.ino, op.directory, op.name));
-        case Kind::lookup: return note(meta_->lookup(op.directory, op.name));
-        case Kind::get: return note(meta_->get(op.ino));
+        case Kind::lookup:
+        case Kind::get: return kernel_->answer(op);
         case Kind::list: return answer_list(*meta_, op);
         case Kind::set_mode:
             return note(meta_->change(op.ino, [&op](InodeChange& change) -> Status {

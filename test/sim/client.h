@@ -8,6 +8,7 @@
 #include "fs/base/scheduler.h"
 #include "fs/meta/meta.h"
 #include "fs/store/sim_store.h"
+#include "test/sim/kernel.h"
 #include "test/sim/model.h"
 
 namespace meshfs::sim {
@@ -19,6 +20,7 @@ struct Shared {
     std::vector<Operation> history;
     size_t split_names = 10'000;  // as all mounts of the run have it
     bool hold = true, synchronous = false;
+    bool has_deaf_kernels = false;  // they keep what was promised when it is taken back
     uint64_t moment = 0;  // counts questions and answers
     // Numbers anybody was told; operations go to these.
     std::vector<Ino> directories{kRootIno};
@@ -41,6 +43,7 @@ public:
     // Of a client whose session is over otherwise than by unmount(): what it was told since its last commit may not have
     // happened, and what it saw may have been just that.
     void forget_uncommitted();
+    uint64_t kept() const { return kernel_ ? kernel_->kept() : 0; }  // answers that came from the kernel's memory
     bool is_lost() const;  // died, was declared dead, or was told that changes of its were lost
     // Walks the whole tree with lookups, lists and gets, as operations.
     void look_at_everything();
@@ -59,9 +62,11 @@ private:
     const uint32_t number_;  // and its group in the scheduler
     std::unique_ptr<SimStore> store_;
     std::unique_ptr<Meta> meta_;
+    std::unique_ptr<Kernel> kernel_;  // its
     // Made here, and nobody else can have heard of it: directories lead to nothing before they are in the store, and what
     // is born in them was not born.
     std::vector<Ino> own_directories_, own_files_;
+    std::vector<Operation> looks_;  // so far, to be done again
     void tell_others();
 
     bool is_over_ = false;   // the session is dead or the store stopped

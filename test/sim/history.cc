@@ -37,10 +37,22 @@ private:
         for (size_t i = 0; i < history_.size(); ++i)
             if (!done[i] && !history_[i].is_uncertain) first_answer = std::min(first_answer, history_[i].answered);
         if (certain_done >= best_) remember(model, done, certain_done, first_answer);
+        // A look that is right now changes nothing: where it can come later in an order, it can come now.
+        for (size_t i = 0; i < history_.size(); ++i) {
+            const Operation& op = history_[i];
+            if (done[i] || op.is_uncertain || op.asked > first_answer || !op.is_look()) continue;
+            Model next = model;
+            if (!next.apply(op, static_cast<uint32_t>(i)) || next.fingerprint() != model.fingerprint()) continue;
+            done[i] = true;
+            bool found = step(next, done, certain_done + 1);
+            done[i] = false;
+            return found;
+        }
         for (int pass = 0; pass < 2; ++pass)  // what was answered first: uncertain ones widen the search
             for (size_t i = 0; i < history_.size(); ++i) {
                 const Operation& op = history_[i];
                 if (done[i] || op.is_uncertain != (pass == 1) || op.asked > first_answer) continue;
+                if (op.is_uncertain && op.is_look()) continue;  // says nothing and does nothing
                 Model next = model;
                 if (!next.apply(op, static_cast<uint32_t>(i))) continue;
                 done[i] = true;

@@ -210,7 +210,9 @@ bool Model::look(const Operation& op) {
     }
     if (!has_answered(op, errors)) return false;
     if (!errors.empty()) return true;
-    if (!shows(id, op.seen) || op.seen.mode != node->mode) return false;
+    if (!shows(id, op.seen)) return false;
+    if (op.is_name_alone) return true;
+    if (op.seen.mode != node->mode) return false;
     return node->is_directory || op.seen.links == node->links;
 }
 

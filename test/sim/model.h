@@ -34,9 +34,12 @@ struct Operation {
         uint32_t links = 0;  // of files; 0 also if not told
         auto operator<=>(const Seen&) const = default;
     };
+    // Name and attributes were read one after the other: a `get` has the attributes.
+    bool is_name_alone = false;
     Seen seen;                           // create, mkdir, link, lookup, get, set_mode; unlink, rename: what went
     std::map<std::string, Seen> listed;  // ino and kind only
 
+    bool is_look() const { return kind == Kind::lookup || kind == Kind::get || kind == Kind::list; }
     std::string text() const;
 };
 

@@ -30,7 +30,8 @@ SimFaults draw_faults(Random& random) {
 
 std::function<Mutation(const Mutation&)> filter_of(Planted planted) {
     switch (planted) {
-        case Planted::nothing: return nullptr;
+        case Planted::nothing:
+        case Planted::deaf_kernels: return nullptr;
         case Planted::no_key_guards: return [](auto& m) { return without_guards(m, Guard::Kind::key_is); };
         case Planted::no_xattr_guards: return [](auto& m) { return without_guards(m, Guard::Kind::xattr_is); };
         case Planted::no_absent_guards: return [](auto& m) { return without_guards(m, Guard::Kind::absent); };
@@ -101,6 +102,7 @@ private:
         shared_.synchronous = random.chance(0.2);
         const size_t count = random.between(2, 3);
         for (uint32_t number = 1; number <= count; ++number) {
+            shared_.has_deaf_kernels = options_.planted == Planted::deaf_kernels;
             clients_.push_back(std::make_unique<Client>(shared_, number, faults));
             Client* client = clients_.back().get();
             client->store().set_filter(filter_of(options_.planted));
@@ -129,6 +131,7 @@ private:
         for (auto& client : clients_) {
             outcome_.store_calls += client->store().calls();
             outcome_.faults += client->store().faults_drawn();
+            outcome_.kept += client->kept();
             if (!scheduler_.is_dead(client->number())) continue;
             client->store().reap();
             scheduler_.revive(client->number());

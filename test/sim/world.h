@@ -7,7 +7,7 @@
 namespace meshfs::sim {
 
 // What is broken on purpose, to see that the simulation finds it.
-enum class Planted : uint8_t { nothing, no_key_guards, no_xattr_guards, no_absent_guards };
+enum class Planted : uint8_t { nothing, no_key_guards, no_xattr_guards, no_absent_guards, deaf_kernels };
 
 struct WorldOptions {
     uint64_t seed = 1;
@@ -22,6 +22,7 @@ struct Outcome {
     uint64_t trace = 0;         // equal for equal runs
     uint64_t store_calls = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0;
     uint64_t nameless = 0;  // groups that gc found without a name
+    uint64_t kept = 0;      // answers of kernels from memory
     uint64_t seconds_simulated = 0;
 };
 
