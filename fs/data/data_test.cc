@@ -130,7 +130,7 @@ TEST_F(FileBytes, OfAnotherSessionAreNotGoneOnWithAlone) {
     open();
     file_->set_alone(false);
     published_.extents.pop_back();
-    file_->rebase(published_);
+    ASSERT_TRUE(file_->rebase(published_).ok());
     write(10'000, "at the end");
     publish();
     EXPECT_EQ(published_.extents.size(), 1u);

@@ -28,14 +28,9 @@ CacheInvalidator Invalidate::hooks() {
     CacheInvalidator hooks;
     hooks.entry = [this](Ino directory, const std::string& name) { add({Item::Kind::entry, directory, name, {}}); };
     hooks.inode = [this](Ino ino, std::function<void()> told) { add({Item::Kind::inode, ino, {}, std::move(told)}); };
-    hooks.everything = [this] { add({Item::Kind::everything, {}, {}, {}}); };
-    if (has_epochs_) {
-        hooks.at_once = [this](const std::vector<Ino>& inodes) {
-            increase_epoch();
-            for (Ino ino : inodes) forget_attributes(ino);
-        };
-        hooks.attributes_at_once = [this](Ino ino) { forget_attributes(ino); };
-    }
+    hooks.attributes_at_once = [this](const std::vector<Ino>& inodes) {
+        for (Ino ino : inodes) forget_attributes(ino);
+    };
     return hooks;
 }
 
@@ -104,7 +99,7 @@ bool Invalidate::increase_epoch() {
     return write(device_fd_, &header, sizeof header) == static_cast<ssize_t>(sizeof header);
 }
 
-bool Invalidate::probe_inc_epoch() { return has_epochs_ = increase_epoch(); }
+bool Invalidate::probe_inc_epoch() { return increase_epoch(); }
 
 // At offset -1 no pages go, so this waits for none.  An answer that is on its way the kernel takes for older than this.
 void Invalidate::forget_attributes(Ino ino) {

@@ -1,8 +1,8 @@
-// Tells the kernel that what it remembers is wrong, from a thread of its own.
+// Tells the kernel that what it remembers is wrong.
 //
-// inval_entry waits for the directory's lock, which a request in flight may hold: nobody may wait for this thread
-// inside a request.  If the queue is full, or the kernel is slow, one INC_EPOCH (Linux 6.16) makes all names stale
-// at once and never waits.
+// inval_entry waits for the directory's lock, inval_inode for pages being read, which a request in flight may hold: these have a
+// thread of their own, and nobody may wait for it inside a request.  Attributes alone are taken back at once, by the caller.
+// If the queue is full, one INC_EPOCH (Linux 6.16) makes all names stale and never waits.
 #pragma once
 
 #include <deque>
@@ -25,9 +25,8 @@ public:
     Invalidate(fuse_session* session, int device_fd, std::function<uint64_t(Ino)> nodeid_of);
     ~Invalidate();  // stop()
 
-    // True: the kernel knows it; also makes all names stale.  Before hooks(), which have no at_once without it.
-    bool probe_inc_epoch();
     CacheInvalidator hooks();  // they never block; safe until stop()
+    bool probe_inc_epoch();    // true: the kernel knows it; also makes all names stale
     void stop();
 
     static constexpr size_t kQueueMax = 65'536;
@@ -45,7 +44,6 @@ private:
     void tell(const Item& item);
     bool increase_epoch();
     void forget_attributes(Ino ino);
-    bool has_epochs_ = false;
 
     fuse_session* const session_;
     const int device_fd_;

@@ -22,10 +22,9 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) noexcept {
             if (itself.ok() && itself->inode.links == 0) itself = fail(ESTALE);
             return reply_entry(request, itself);
         }
-        int64_t absent_ns = 0;
-        auto found = vfs.lookup(c, request.ino, name, &absent_ns);
+        auto found = vfs.lookup(c, request.ino, name);
         if (found.code() == ENOENT && found.error().detail().empty() && name != kDotDot)
-            return reply_no_entry(request, absent_ns);
+            return reply_no_entry(request, (raw(request.ino) & kPluginInoBit) ? 0 : vfs.meta().keep_name_ns());
         reply_entry(request, found);
     });
 }

@@ -71,6 +71,7 @@ void HeldGroups::stop_thread() {
 
 void HeldGroups::begin(Session& session, bool in_background) {
     if (!options_.is_on) return;
+    promises_.begin(session.id());
     session_ = &session;
     if (in_background) thread_ = Thread("held groups", [this] { run(); });
 }
@@ -91,7 +92,7 @@ HeldGroups::HeldPtr HeldGroups::find(const std::string& name) const {
     return found == table_.end() ? nullptr : found->second;
 }
 
-bool HeldGroups::make_promise(GroupId group, std::optional<Ino> inode, uint64_t since) {
+bool HeldGroups::make_promise(GroupId group, Ino inode, uint64_t since) {
     const std::string name = group_object(group).name;
     HeldPtr held = find(name);
     if (!held) return false;

@@ -60,9 +60,9 @@ public:
     // Another session wants it; hands over.  False: it is not held.
     bool recall(const std::string& group);
 
-    // Of what is read of held groups.  make_promise(): promises().make(), if that group is held.
+    // Of inodes that are read of held groups.  make_promise(): promises().make(), if that group is held.
     Promises& promises() { return promises_; }
-    bool make_promise(GroupId group, std::optional<Ino> inode, uint64_t since);
+    bool make_promise(GroupId group, Ino inode, uint64_t since);
 
     // All that was answered before this call is in the store, or why not.
     Status commit();

@@ -13,7 +13,8 @@
 
 namespace meshfs {
 
-static constexpr int64_t kKeptAloneNs = 60 * kNsPerSecond;  // by a kernel, of what nobody else can change
+// By a kernel: of what nobody else can change; and of what they can, since each look by name asks anyway.
+static constexpr int64_t kKeptAloneNs = 60 * kNsPerSecond, kKeptSharedNs = kNsPerSecond;
 
 MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInfo info)
     : held(store_, clock_,
@@ -248,26 +249,18 @@ void Meta::tick() {
     });
 }
 
+int64_t Meta::keep_name_ns() const { return store_.is_exclusive() ? kKeptAloneNs : 0; }
 uint64_t Meta::moment() const {
     return with([](MetaCore& core) { return core.held.promises().moment(); });
 }
-int64_t Meta::promise(GroupId group, std::optional<Ino> inode, uint64_t since) {
+int64_t Meta::promise(const Inode& inode, uint64_t since) {
     if (store_.is_exclusive()) return kKeptAloneNs;
+    if (!inode.from.group) return 0;
     return with([&](MetaCore& core) -> int64_t {
         int64_t left = core.session ? core.session->window_left_ns() : 0;
-        return left > 0 && core.held.make_promise(group, inode, since) ? left : 0;
+        if (left <= 0 || !core.held.make_promise(*inode.from.group, inode.ino, since)) return 0;
+        return std::min(left, kKeptSharedNs);
     });
-}
-// What was just looked up went by the same map.
-int64_t Meta::promise_name(Ino directory, std::string_view name, uint64_t since) {
-    if (store_.is_exclusive()) return kKeptAloneNs;
-    GroupId header = place_of(directory).group;
-    auto range = with([&](MetaCore& core) { return core.maps.find(directory, name); });
-    return promise(range.value_or(header), {}, since);
-}
-int64_t Meta::promise_inode(const Inode& inode, uint64_t since) {
-    if (store_.is_exclusive()) return kKeptAloneNs;
-    return inode.from.group ? promise(*inode.from.group, inode.ino, since) : 0;
 }
 bool Meta::is_promised(const Inode& inode) const {
     if (store_.is_exclusive()) return true;

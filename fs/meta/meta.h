@@ -232,13 +232,14 @@ public:
     // False: the lease window has passed; nothing may be answered from memory until it is true again.
     bool is_in_window() const;
 
-    // --- answers that may be kept, by the kernel.  For how long, in ns, of what was read since a moment: that `name` is
-    // there, or is not; an inode.  Long where nobody else can be; else as long as the group is held and the window
-    // lasts, or until it is broken: names all, and attributes of these.  Who hears that must not wait; once it returns
-    // nobody keeps them.  Nothing is promised to nobody (null: it is not called any more once this returns).
+    // --- answers that may be kept, by the kernel; for how long, in ns.  Where nobody else can be: long.  Elsewhere names
+    // never, for no kernel can be told to forget one without waiting, or doing harm (fs/fuse/README.md); an inode that
+    // was read since a moment for a little, while the group it is in is held, or until that is broken.  Who hears
+    // of that must not wait, and once it returns nobody keeps them.  Nothing is promised to nobody (null: it is not called
+    // any more once this returns).
+    int64_t keep_name_ns() const;
     uint64_t moment() const;
-    int64_t promise_name(Ino directory, std::string_view name, uint64_t since);
-    int64_t promise_inode(const Inode& inode, uint64_t since);
+    int64_t promise(const Inode& inode, uint64_t since);
     bool is_promised(const Inode& inode) const;
     void on_broken_promises(std::function<void(const std::vector<Ino>&)> broken);
     void tick();  // one beat, one look at recalls; for simulations (background = false)
@@ -283,7 +284,6 @@ private:
     std::function<void()> lost_hook_ GUARDED_BY(anew_mutex_), begun_hook_ GUARDED_BY(anew_mutex_);
     std::function<void(Ino)> room_wanted_ GUARDED_BY(anew_mutex_);
     std::function<void(const std::vector<Ino>&)> broken_ GUARDED_BY(anew_mutex_);
-    int64_t promise(GroupId group, std::optional<Ino> inode, uint64_t since);
     struct Legacy;  // of sessions that died, for the next one
     std::shared_ptr<Legacy> legacy_ GUARDED_BY(anew_mutex_);
     Mutex died_mutex_;

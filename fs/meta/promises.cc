@@ -8,14 +8,13 @@ void Promises::on_broken(Broken broken) {
     broken_ = std::move(broken);
 }
 
-bool Promises::make(const std::string& group, std::optional<Ino> inode, uint64_t since) {
+bool Promises::make(const std::string& group, Ino inode, uint64_t since) {
     if (!is_heard_) return false;
     MutexLock lock(mutex_);
     // let_go() raises it under this mutex: it comes before this and is seen, or after and breaks what is added.
     if (moment_ != since) return false;
-    if (inode && inodes_ >= kInodesMax) return false;
-    auto& inodes = groups_[group];
-    if (inode && inodes.insert(*inode).second) ++inodes_;
+    if (inodes_ >= kInodesMax) return false;
+    if (groups_[group].insert(inode).second) ++inodes_;
     return true;
 }
 

@@ -1,4 +1,4 @@
-// Answers the kernel may keep: what was read of held groups, and about which inodes.
+// Inodes the kernel may keep for a moment, since they were read of held groups.
 //
 // A group that is held is changed by nobody else until it is let go of.  So what was read of it may be kept until then,
 // or until the session's window ends; and who lets go of it breaks, before anybody else can have it, what was promised
@@ -23,16 +23,16 @@ namespace meshfs {
 
 class Promises {
 public:
-    // Names of all groups are not to be kept any more, nor the attributes of these.  When it returns that is so.  It
-    // must not wait for anything that may wait for a group.
+    // These are not to be kept any more; when it returns that is so.  It must not wait for anything that may wait for a group.
     using Broken = std::function<void(const std::vector<Ino>&)>;
     // Nothing is promised unless somebody hears when it is broken.  Null: it is not called any more.
     void on_broken(Broken broken);
 
+    // Moments of this session are after those of the ones before.
+    void begin(SessionId session) { moment_ = (uint64_t{raw(session)} << 32) + 1; }
     uint64_t moment() const { return moment_; }
-    // Of a group that is held: one of its names, or an inode in it.  False: a group came or went since that moment, or
-    // nobody listens, or too many inodes are promised.
-    bool make(const std::string& group, std::optional<Ino> inode, uint64_t since);
+    // Of a group that is held.  False: a group came or went since that moment, or nobody listens, or too many are promised.
+    bool make(const std::string& group, Ino inode, uint64_t since);
     bool is_made(const std::string& group, Ino inode);
     void taken() { ++moment_; }
     void let_go(const std::string& group);

@@ -29,7 +29,6 @@ void VfsCore::begin_anew() {
         open_inodes->done(used->file);
     }
     lock_waits->begin_anew();
-    if (auto tell = kernel_hook(&CacheInvalidator::everything)) tell();
 }
 
 }  // namespace meshfs

@@ -33,7 +33,8 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
     data = std::make_unique<Data>(store, clock, data_settings, std::move(hooks));
     open_inodes = std::make_unique<OpenInodes>(
         meta, [this](const Inode& inode) { return data->open(inode.ino, inode.map); });
-    publisher = std::make_unique<Publisher>(meta, clock, *open_inodes, [this](Ino ino) { changed_inode(false, ino); });
+    publisher = std::make_unique<Publisher>(
+        meta, clock, *open_inodes, [this](Ino ino) { changed_inode(false, ino); }, [this](Ino ino) { forget_attributes(ino); });
     if (is_shared && !settings.read_only) sharing = std::make_unique<Sharing>(meta, clock, *publisher, *open_inodes);
     purger = std::make_unique<Purger>(meta, *data);
 
@@ -111,22 +112,18 @@ Status VfsCore::stop() {
     return stored;
 }
 
-Attributes VfsCore::entry_of(Inode inode, Ino directory, std::string_view name, uint64_t since) {
-    Attributes a = attributes_of(std::move(inode), since);
-    a.name_valid_ns = meta.promise_name(directory, name, since);
-    return a;
-}
-
 Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
     note_flags(inode);
     Attributes a;
-    if (since) a.valid_ns = meta.promise_inode(inode, *since);
+    a.name_valid_ns = meta.keep_name_ns();
+    a.valid_ns = since ? meta.promise(inode, *since) : a.name_valid_ns;
     uint64_t bytes = inode.map.bytes;
     if (auto file = inode.is_file() ? open_inodes->find(inode.ino) : nullptr) {
         if (is_shared && file->turn.try_take()) {  // who has it finds out by himself
             TurnTaken turn(file->turn);
             publisher->take_over_in_turn(*file, inode);
         }
+        if (is_shared && inode.content_version > file->version) a.valid_ns = 0;  // it is shown as it was before
         Time written = file->data->mtime();
         MutexLock lock(file->mutex);
         written = std::max(written, file->touched);
@@ -198,6 +195,7 @@ void VfsCore::set_atime_later(Ino directory) {
             change.inode.atime = std::max(change.inode.atime, now);
             return {};
         });
+        forget_attributes(directory);
     });
 }
 
@@ -226,9 +224,12 @@ void VfsCore::changed_name(const Caller& caller, Ino directory, std::string_view
     for (auto& observer : observers) observer({kind, directory, std::string(name), ino});
 }
 
+void VfsCore::forget_attributes(Ino ino) {
+    if (auto tell = kernel_hook(&CacheInvalidator::attributes_at_once)) tell({ino == settings.root ? kRootIno : ino});
+}
+
 void VfsCore::forget_stale(const Inode& inode) {
-    auto tell = kernel_hook(&CacheInvalidator::attributes_at_once);
-    if (tell && !meta.is_promised(inode)) tell(inode.ino == settings.root ? kRootIno : inode.ino);
+    if (!meta.is_promised(inode)) forget_attributes(inode.ino);
 }
 
 void VfsCore::tell_kernel(Ino ino, std::function<void()> told) {

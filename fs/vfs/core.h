@@ -34,8 +34,6 @@ public:
     // What stat shows of an inode just read: with what this mount has not published yet.
     // since: Meta::moment() before that; none: it may be older by now, and nobody is to keep it.
     Attributes attributes_of(Inode inode, std::optional<uint64_t> since = {});
-    // The same, found by that name.
-    Attributes entry_of(Inode inode, Ino directory, std::string_view name, uint64_t since);
     Result<Attributes> fresh_attributes(Ino ino);
 
     Status check_writable() const { return settings.read_only ? Status(fail(EROFS)) : Status(); }
@@ -58,6 +56,8 @@ public:
     // It forgets attributes and pages; told, if there is one: when it has.  Never blocks.
     void tell_kernel(Ino ino, std::function<void()> told);
     void changed_inode(bool by_kernel, Ino ino);
+    // It asks for them when it needs them.  Waits for nothing.
+    void forget_attributes(Ino ino);
     // It is being opened.  The kernel has it by now, maybe with an answer that overtook the end of its promise.
     void forget_stale(const Inode& inode);
     template <class Hook>
@@ -69,8 +69,7 @@ public:
     // A new file's handle.  `file` counts as a use, which the handle takes over.
     std::pair<uint64_t, std::shared_ptr<Handle>> add_handle(const Caller& caller, std::shared_ptr<OpenInode> file,
                                                             int flags);
-    // since: as for attributes_of().
-    Result<OpenedFile> open_new(const Caller& caller, Ino ino, int flags, uint64_t since);
+    Result<OpenedFile> open_new(const Caller& caller, Ino ino, int flags);
     OpenedFile served_opened(const ServedEdge& edge, const Caller& caller, ServedPrefix::Found found, int flags);
     Status try_lock(Ino ino, const FileLock& wanted, FileLock* conflict);
     void drop_locks(Ino ino, FileLock::Family family, uint64_t owner);

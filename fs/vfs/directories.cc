@@ -101,7 +101,7 @@ Result<std::vector<Vfs::Listed>> Vfs::readdir(uint64_t number, uint64_t cookie, 
             if (core_->served.edge(handle->ino, entry.name) != nullptr) continue;  // the plugin hides it
             Listed listed{std::move(entry.name), entry.ino, entry.type, entry.cookie, {}};
             if (plus && entry.inode)
-                listed.attributes = core_->entry_of(std::move(*entry.inode), handle->ino, listed.name, since);
+                listed.attributes = core_->attributes_of(std::move(*entry.inode), since);
             page.push_back(std::move(listed));
         }
     }

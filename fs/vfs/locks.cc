@@ -125,7 +125,8 @@ void Vfs::setlk(Ino ino, const LockRequest& request, Then<void> then) {
     else if (core_->locks_locally()) core_->lock_table.unlock(ino, *wanted);
     else done = meta_.unlock(ino, *wanted);
     if (!done) return then(done);
-    if (!locks) forget_owner(*core_, request);
+    // After a lock again: another thread of its owner may have unlocked meanwhile.
+    locks ? remember(*core_, ino, request) : forget_owner(*core_, request);
     core_->lock_waits->try_again(ino);  // also after a lock: it may have been a weaker one than before
     if (locks) look_anew(*core_, ino, std::move(then));
     else then({});

@@ -64,7 +64,7 @@ Status check_may_go(VfsCore& core, const Caller& caller, Ino directory, std::str
 
 }  // namespace
 
-Result<Attributes> Vfs::lookup(const Caller& caller, Ino directory, std::string_view name, int64_t* absent_ns) {
+Result<Attributes> Vfs::lookup(const Caller& caller, Ino directory, std::string_view name) {
     directory = core_->inner(directory);
     if (name.size() > kNameMax) return fail(ENAMETOOLONG);
     if (name == ".." && is_served(directory) && own_number(directory) == 1)
@@ -74,10 +74,7 @@ Result<Attributes> Vfs::lookup(const Caller& caller, Ino directory, std::string_
     if (name == ".." && directory == core_->settings.root) name = ".";
     if (const ServedEdge* edge = core_->served.edge(directory, name)) return ServedPrefixes::root_attributes(*edge);
     uint64_t since = meta_.moment();
-    auto inode = meta_.lookup(directory, name);
-    if (inode.ok()) return core_->entry_of(std::move(*inode), directory, name, since);
-    if (absent_ns != nullptr && inode.code() == ENOENT) *absent_ns = meta_.promise_name(directory, name, since);
-    return inode.error();
+    return core_->attributes_of(TRY(meta_.lookup(directory, name)), since);
 }
 
 Result<Attributes> Vfs::mknod(const Caller& caller, Ino directory, std::string_view name, uint32_t mode,
@@ -94,7 +91,7 @@ Result<Attributes> Vfs::mknod(const Caller& caller, Ino directory, std::string_v
     uint64_t since = meta_.moment();
     Inode made = TRY(meta_.create(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->entry_of(std::move(made), directory, name, since);
+    return core_->attributes_of(std::move(made), since);
 }
 
 Result<Attributes> Vfs::mkdir(const Caller& caller, Ino directory, std::string_view name, uint32_t mode) {
@@ -109,7 +106,7 @@ Result<Attributes> Vfs::mkdir(const Caller& caller, Ino directory, std::string_v
     uint64_t since = meta_.moment();
     Inode made = TRY(meta_.mkdir(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->entry_of(std::move(made), directory, name, since);
+    return core_->attributes_of(std::move(made), since);
 }
 
 Result<Attributes> Vfs::symlink(const Caller& caller, std::string_view target, Ino directory,
@@ -123,7 +120,7 @@ Result<Attributes> Vfs::symlink(const Caller& caller, std::string_view target, I
     uint64_t since = meta_.moment();
     Inode made = TRY(meta_.create(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->entry_of(std::move(made), directory, name, since);
+    return core_->attributes_of(std::move(made), since);
 }
 
 Result<std::string> Vfs::readlink(const Caller&, Ino ino) {
@@ -150,7 +147,7 @@ Result<Attributes> Vfs::link(const Caller& caller, Ino ino, Ino directory, std::
     Inode linked = TRY(meta_.link(ino, directory, name));
     core_->changed_name(caller, directory, name, Change::Kind::created, ino);
     core_->changed_inode(!caller.check, ino);
-    return core_->entry_of(std::move(linked), directory, name, since);
+    return core_->attributes_of(std::move(linked), since);
 }
 
 Status Vfs::unlink(const Caller& caller, Ino directory, std::string_view name) {
@@ -162,7 +159,7 @@ Status Vfs::unlink(const Caller& caller, Ino directory, std::string_view name) {
     TRY(check_may_go(*core_, caller, directory, name));
     Unlinked gone = TRY(meta_.unlink(directory, name));
     core_->changed_name(caller, directory, name, Change::Kind::removed, gone.inode.ino);
-    if (gone.inode.links > 0) core_->changed_inode(!caller.check, gone.inode.ino);
+    if (gone.inode.links > 0 || caller.check) core_->changed_inode(!caller.check, gone.inode.ino);
     return {};
 }
 
@@ -257,13 +254,10 @@ Result<OpenedFile> Vfs::create(const Caller& caller, Ino directory, std::string_
     mode = (mode & ~static_cast<uint32_t>(S_IFMT)) | S_IFREG;
     auto request = TRY(request_for(*core_, caller, directory, name, mode));
     for (int race = 0; race < kRaces; ++race) {
-        uint64_t since = meta_.moment();
         auto made = meta_.create(request);
         if (made) {
             core_->changed_name(caller, directory, name, Change::Kind::created, made->ino);
-            auto opened = TRY(core_->open_new(caller, made->ino, flags, since));
-            opened.attributes.name_valid_ns = meta_.promise_name(directory, name, since);
-            return opened;
+            return core_->open_new(caller, made->ino, flags);
         }
         if (made.code() != EEXIST || (flags & O_EXCL) != 0) return made.error();
         // Another mount or a plugin was faster than the kernel's look.

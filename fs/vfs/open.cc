@@ -91,7 +91,7 @@ Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
 }
 
 // A file this mount has just made: nobody can forbid it to its maker, whatever its mode.
-Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags, uint64_t since) {
+Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags) {
     auto used = TRY(open_inodes->use(ino));
     auto inode = used.inode ? Result<Inode>(std::move(*used.inode)) : meta.get(ino);
     if (!inode) {
@@ -105,7 +105,7 @@ Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags, u
     auto [number, handle] = add_handle(caller, used.file, flags);
     opened.handle = number;
     opened.direct_io = (flags & O_DIRECT) != 0 || (is_shared && handle->appends() && handle->writes());
-    opened.attributes = attributes_of(std::move(*inode), since);
+    opened.attributes = attributes_of(std::move(*inode));
     return opened;
 }
 

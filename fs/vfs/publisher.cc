@@ -49,6 +49,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
 
         std::optional<Inode> others;  // another mount has published since
         bool was_refused = false;
+        uint64_t bytes_before = 0;
         auto changed = meta_.change(file.ino, [&](InodeChange& change) -> Status {
             Inode& inode = change.inode;
             others.reset();
@@ -57,6 +58,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
                 return fail(ECANCELED);
             }
             if (what.changed) {
+                bytes_before = inode.map.bytes;
                 inode.map = what.map;
                 ++inode.content_version;
                 change.freed = what.freed;
@@ -85,6 +87,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
         else file.data->published(what);
         if (!is_nowhere) {
             if (what.changed) file.version = changed->content_version;
+            if (what.changed && changed->map.bytes != bytes_before) room_changed_(file.ino);
             file.is_new = false;
             take_over_in_turn(file, *changed);  // with nothing of our own, what another mount has published
             if (!file.are_pages_stale) open_inodes_.remember(file.ino, changed->content_version);

@@ -20,9 +20,12 @@ namespace meshfs {
 
 class Publisher {
 public:
-    // others_wrote: told when another mount's bytes were taken over; must not block.
-    Publisher(Meta& meta, Clock& clock, OpenInodes& open_inodes, std::function<void(Ino)> others_wrote)
+    // others_wrote: told when another mount's bytes were taken over; room_changed: when what was published takes more or
+    // less room than before.  Must not block.
+    Publisher(Meta& meta, Clock& clock, OpenInodes& open_inodes, std::function<void(Ino)> others_wrote,
+              std::function<void(Ino)> room_changed)
         : meta_(meta), clock_(clock), open_inodes_(open_inodes), others_wrote_(std::move(others_wrote)),
+          room_changed_(std::move(room_changed)),
           flushers_("flusher", kFlushers, kQueueMax), senders_("sender", kSenders, kQueueMax) {}
 
     // Also run in the change that publishes, after it; an error of it ends the publication and is answered.
@@ -71,7 +74,7 @@ private:
     Meta& meta_;
     Clock& clock_;
     OpenInodes& open_inodes_;
-    const std::function<void(Ino)> others_wrote_;
+    const std::function<void(Ino)> others_wrote_, room_changed_;
     Executor flushers_, senders_;
     Mutex mutex_;
     std::vector<std::shared_ptr<OpenInode>> marked_ GUARDED_BY(mutex_);  // each counts as a use

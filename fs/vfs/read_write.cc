@@ -135,13 +135,11 @@ void Vfs::write(uint64_t number, uint64_t offset, Buffer bytes, bool kill_priv, 
     if (bytes.empty()) return then(size_t{0});
 
     handle->file->wants_atime = core_->settings.atime != VfsSettings::Atime::noatime;  // mtime passes atime
-    if (handle->checked) {
-        core_->changed_inode(false, handle->ino);
-        kill_priv = true;
-    }
+    if (handle->checked) kill_priv = true;
     bool is_slow = (kill_priv && handle->file->may_be_privileged) || handle->is_synchronous();
     Write write{.offset = offset, .bytes = std::move(bytes), .appends = handle->appends() && !from_cache};
-    auto told = [handle, count = write.bytes.size(), then](const Status& done) {
+    auto told = [core = core_.get(), handle, count = write.bytes.size(), then](const Status& done) {
+        if (handle->checked) core->changed_inode(false, handle->ino);
         then(done ? Result<size_t>(count) : Result<size_t>(done.error()));
     };
     if (!is_slow && accept(*core_, handle->file, write, told)) return;

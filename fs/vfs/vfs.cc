@@ -15,8 +15,8 @@ Vfs::~Vfs() = default;
 Status Vfs::stop() { return core_->stop(); }
 
 void Vfs::set_invalidator(CacheInvalidator invalidator) {
-    if (invalidator.at_once) {
-        auto forget = [tell = invalidator.at_once, root = core_->settings.root](const std::vector<Ino>& inodes) {
+    if (invalidator.attributes_at_once) {
+        auto forget = [tell = invalidator.attributes_at_once, root = core_->settings.root](const std::vector<Ino>& inodes) {
             std::vector<Ino> known = inodes;
             std::replace(known.begin(), known.end(), root, kRootIno);
             tell(known);

@@ -73,11 +73,9 @@ struct CacheInvalidator {
     std::function<void(Ino directory, const std::string& name)> entry;
     // Attributes and pages.  told, if there is one: called when the kernel has none from before any more, on any thread.
     std::function<void(Ino, std::function<void()> told)> inode;
-    std::function<void()> everything;
-    // All names, and attributes of these; not their pages.  Has happened when it returns.  If there is none, the kernel is
-    // to keep nothing that other mounts could change.
-    std::function<void(const std::vector<Ino>&)> at_once;
-    std::function<void(Ino)> attributes_at_once;  // the same of one inode's attributes alone
+    // Attributes of these, not their pages; has happened when it returns.  If there is none, the kernel is to keep nothing
+    // that other mounts could change.
+    std::function<void(const std::vector<Ino>&)> attributes_at_once;
 };
 
 class ServedPrefix;  // prefix.h: a plugin that answers below its prefix
@@ -98,8 +96,7 @@ public:
     // One more who is told of changes made through this Vfs (changes.h); before the mount starts.
     void observe(ChangeObserver observer);
 
-    // ENOENT: the kernel may remember that for *absent_ns, if that is asked for.
-    Result<Attributes> lookup(const Caller&, Ino directory, std::string_view name, int64_t* absent_ns = nullptr);
+    Result<Attributes> lookup(const Caller&, Ino directory, std::string_view name);
     Result<Attributes> getattr(const Caller&, Ino ino, uint64_t handle);
     Result<Attributes> setattr(const Caller&, Ino ino, const SetAttributes&);
     Result<std::string> readlink(const Caller&, Ino ino);

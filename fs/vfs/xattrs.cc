@@ -194,7 +194,7 @@ Status Vfs::set_flags(const Caller& caller, Ino ino, uint32_t flags) {
         return {};
     }));
     core_->note_flags(changed);
-    core_->changed_inode(!caller.check, ino);
+    core_->changed_inode(false, ino);  // after an ioctl the kernel does not ask again by itself
     return {};
 }
 

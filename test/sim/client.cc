@@ -121,7 +121,7 @@ Operation Client::draw() {
     static const Kind kinds[] = {Kind::create, Kind::create, Kind::create, Kind::mkdir,    Kind::mkdir,
                                  Kind::unlink, Kind::unlink, Kind::rmdir,  Kind::rename,   Kind::rename,
                                  Kind::rename, Kind::link,   Kind::lookup, Kind::set_mode, Kind::list,
-                                 Kind::get,    Kind::lookup, Kind::lookup, Kind::get};
+                                 Kind::get,    Kind::lookup, Kind::get,    Kind::set_mode, Kind::set_mode};
     Operation op;
     op.kind = kinds[random.below(std::size(kinds))];
     if (shared_.files.empty() && (op.kind == Kind::link || op.kind == Kind::set_mode)) op.kind = Kind::create;
@@ -147,11 +147,11 @@ void Client::do_some(size_t count) {
     Random& random = shared_.scheduler.random();
     for (size_t i = 0; i < count && !is_over_; ++i) {
         Operation op = draw();
-        if (op.kind == Kind::lookup || op.kind == Kind::get) looks_.push_back(op);
-        else looks_.push_back({.kind = Kind::lookup, .directory = op.directory, .name = op.name});
-        ask(op);
+        Ino seen = ask(op).seen.ino;
+        if (op.is_look()) looks_.push_back(op);
+        if (seen != Ino{}) looks_.push_back({.kind = Kind::get, .ino = seen});
         // Again and again the same: what a kernel keeps.
-        while (!is_over_ && random.chance(0.4)) ask(looks_[random.below(looks_.size())]);
+        while (!is_over_ && !looks_.empty() && random.chance(0.4)) ask(looks_[looks_.size() - 1 - random.below(std::min<size_t>(looks_.size(), 3))]);
         if (random.chance(0.15)) commit();
         if (random.chance(0.1)) Clock::system().sleep_ns(static_cast<int64_t>(random.below(4 * kNsPerSecond)));
     }

@@ -1,10 +1,8 @@
 // What the kernel of a mount keeps of its answers, as long as that was promised.
 #pragma once
 
+#include <cstdint>
 #include <map>
-#include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "fs/meta/meta.h"
@@ -19,30 +17,23 @@ public:
     Kernel(Meta& meta, bool is_deaf);
     ~Kernel();
 
-    // lookup and get: answers from what is kept, or as Meta answers, and keeps that.
+    // lookup: as Meta answers, and keeps the attributes; get: from what is kept, or so.
     void answer(Operation& op);
     // An operation of this mount itself is done: what it touched is not kept.
     void forget(const Operation& op);
     uint64_t kept() const { return kept_; }  // answers from memory
 
 private:
-    using Name = std::pair<Ino, std::string>;
-    struct Leads {
-        Ino to{};  // {}: there is no such name
-        int64_t until = 0;
-    };
     struct Attributes {
         Operation::Seen seen;
         int64_t until = 0;
     };
     bool answer_from_memory(Operation& op);
     void ask(Operation& op);
-    std::optional<Operation::Seen> attributes_of(Ino ino);
 
     Meta& meta_;
-    std::map<Name, Leads> names_;
     std::map<Ino, Attributes> attributes_;
-    uint64_t epoch_ = 0, kept_ = 0;
+    uint64_t version_ = 0, kept_ = 0;
 };
 
 Operation::Seen seen_of(const Inode& inode);

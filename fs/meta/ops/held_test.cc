@@ -147,9 +147,9 @@ TEST_F(PromisesTest, AreBrokenBeforeTheGroupIsFree) {
     ASSERT_OK(make(a(), "f"));
     uint64_t since = a().moment();
     Inode f = must(a().lookup(kRootIno, "f"));
-    EXPECT_GT(a().promise_name(kRootIno, "f", since), 0);
-    EXPECT_GT(a().promise_inode(f, since), 0);
-    EXPECT_LE(a().promise_inode(f, since), kLeaseNs / 2);
+    EXPECT_GT(a().promise(f, since), 0);
+    EXPECT_LE(a().promise(f, since), kNsPerSecond);
+    EXPECT_EQ(a().keep_name_ns(), 0);
     EXPECT_TRUE(a().is_promised(f));
     int freed = 0;
     a_->hooks->before_mutation = [&](const Mutation& m) {
@@ -171,28 +171,27 @@ TEST_F(PromisesTest, AreNotMadeOfWhatWasReadBeforeTheGroupCameOrWent) {
     uint64_t since = a().moment();
     Inode f = must(a().lookup(kRootIno, "f"));
     recall(root_);
-    EXPECT_EQ(a().promise_name(kRootIno, "f", since), 0);
-    EXPECT_EQ(a().promise_inode(f, since), 0);
+    EXPECT_EQ(a().promise(f, since), 0);
 
     since = a().moment();
     f = must(a().lookup(kRootIno, "f"));
-    EXPECT_EQ(a().promise_inode(f, since), 0);
+    EXPECT_EQ(a().promise(f, since), 0);
     a_->clock.advance_ns(2 * kNsPerSecond);
     a().tick();
     ASSERT_OK(make(a(), "g"));  // takes it
-    EXPECT_EQ(a().promise_inode(f, since), 0);
+    EXPECT_EQ(a().promise(f, since), 0);
     since = a().moment();
     f = must(a().lookup(kRootIno, "f"));
-    EXPECT_GT(a().promise_inode(f, since), 0);
+    EXPECT_GT(a().promise(f, since), 0);
 }
 
 TEST_F(PromisesTest, EndWithTheWindowAndTheSession) {
     ASSERT_OK(make(a(), "f"));
     uint64_t since = a().moment();
     Inode f = must(a().lookup(kRootIno, "f"));
-    EXPECT_GT(a().promise_inode(f, since), 0);
+    EXPECT_GT(a().promise(f, since), 0);
     a_->clock.advance_ns(kLeaseNs / 2);
-    EXPECT_EQ(a().promise_inode(f, since), 0);
+    EXPECT_EQ(a().promise(f, since), 0);
     mount_->hooks->may_fence = false;  // the fixture's store cannot connect anew
     ASSERT_OK(make(meta(), "others"));  // takes it over
     a().tick();
@@ -209,11 +208,10 @@ TEST_F(PromisesTest, AreMadeOfInodesThatAreInAHeldGroupAlone) {
     uint64_t since = a().moment();
     Inode f = must(a().lookup(kRootIno, "f"));
     EXPECT_EQ(f.links, 2u);
-    EXPECT_GT(a().promise_name(kRootIno, "f", since), 0);
-    EXPECT_EQ(a().promise_inode(f, since), 0);
-    EXPECT_EQ(a().promise_inode(must(a().get(f.ino)), since), 0);
+    EXPECT_EQ(a().promise(f, since), 0);
+    EXPECT_EQ(a().promise(must(a().get(f.ino)), since), 0);
     Inode root = must(a().get(kRootIno));
-    EXPECT_GT(a().promise_inode(root, a().moment()), 0);
+    EXPECT_GT(a().promise(root, a().moment()), 0);
 }
 
 }  // namespace

@@ -35,7 +35,9 @@ TEST_F(ReachTest, FilesMadeOneAfterTheOtherShareARecord) {
         BlobId blob = others().next_blob(number(slot));
         EXPECT_TRUE(blobs.insert(blob).second);
         EXPECT_GE(must(others().record_reach(blob, number(slot), 0, 0)), 0u);
-        if (slot % 100 == 0) EXPECT_TRUE(is_recorded(blob, number(slot), 0));
+        if (slot % 100 == 0) {
+            EXPECT_TRUE(is_recorded(blob, number(slot), 0));
+        }
     }
     EXPECT_EQ(calls() - before, 16u);
     for (BlobId blob : blobs) others().forget_reach(blob);
@@ -118,7 +120,9 @@ TEST_F(ReachTest, WhatWasNotForgottenIsTold) {
         EXPECT_EQ(reach.session, session);
         bool is_alone = reach.first == reach.last;
         EXPECT_EQ(reach.homes_rise, !is_alone);
-        if (is_alone) EXPECT_EQ(std::pair(reach.first, reach.home), std::pair(far, number(2)));
+        if (is_alone) {
+            EXPECT_EQ(std::pair(reach.first, reach.home), std::pair(far, number(2)));
+        }
         EXPECT_OK(meta().cleared(reach));
     }
     EXPECT_ERRNO(raw_.ask(std::move(Query(session_object(session)).exists())), ENOENT);
