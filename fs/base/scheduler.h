@@ -14,11 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "fs/base/mutex.h"
 #include "fs/base/random.h"
 
 namespace meshfs {
-
-class Mutex;
 
 // All calls but run() and current(): on a simulated thread of this scheduler, or in an event.
 class Scheduler {
@@ -52,7 +51,7 @@ public:
     int64_t boot_ns() const { return now_ns_; }
 
     // For CondVar and Mutex.  False: the time has come and nobody notified.
-    bool wait(const void* condition, Mutex& mutex, int64_t deadline_ns);
+    bool wait(const void* condition, Mutex& mutex, int64_t deadline_ns) REQUIRES(mutex);
     void notify(const void* condition, bool all);
     void lock(std::mutex& mutex);
 

@@ -51,7 +51,7 @@ void FileDataNow::ask_to_send() {
 
 // Something of what is dirty there is on its way in an older form, or being read.
 bool FileDataNow::is_in_use(ByteRange range) const {
-    auto is_touched = [&](ByteRange by) {
+    auto is_touched = [&](ByteRange by) REQUIRES(mutex_) {
         uint64_t from = std::max(by.offset, range.offset), to = std::min(by.end(), range.end());
         return from < to && dirty_.has_any({from, to - from});
     };

@@ -96,7 +96,7 @@ private:
     std::optional<Status> change_in_memory(const HeldPtr& held, const Mutation& mutation);
     std::optional<Status> pass_on(const HeldPtr& held, const Mutation& mutation);
     std::optional<Result<Answer>> look(const HeldPtr& held, const Query& query);
-    std::optional<Status> fill(const HeldPtr& held, const Query& query);
+    std::optional<Status> fill(const HeldPtr& held, const Query& query) NO_THREAD_SAFETY_ANALYSIS;  // lets go of a mutex
 
     // How a group becomes held.
     HeldPtr reserve(const ObjectName& group);  // null: it is by now, or is about to be

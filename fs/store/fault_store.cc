@@ -111,11 +111,11 @@ Status FaultStore::alive() const {
 }
 
 FaultStore::Fate FaultStore::draw(const ObjectName* ordered_on, uint64_t bytes) {
-    MutexLock lock(state_->mutex);
     State& s = *state_;
+    MutexLock lock(s.mutex);
     Fate fate;
     if (!s.plan.has_faults() && s.last_effect_ns.empty()) return fate;
-    auto delay = [&] {
+    auto delay = [&]() REQUIRES(s.mutex) {
         return static_cast<int64_t>(s.random.between(s.plan.delay_us_min, s.plan.delay_us_max)) * 1000;
     };
     const int64_t now_ns = Clock::system().boot_ns();

@@ -31,8 +31,8 @@ Result<Head> find(Rows& rows, const ObjectName& object, SnapId at, Moment moment
 // One object at one moment.
 class View {
 public:
-    View(Rows& rows, Files& files, const ObjectName& object, Moment moment, Head head)
-        : rows_(rows), files_(files), object_(object), moment_(moment), head_(std::move(head)) {}
+    View(Rows& rows, Files& files, Moment moment, Head head)
+        : rows_(rows), files_(files), moment_(moment), head_(std::move(head)) {}
     const Head& head() const { return head_; }
 
     Result<std::optional<std::string>> key(const std::string& name) {
@@ -50,7 +50,6 @@ private:
 
     Rows& rows_;
     Files& files_;
-    const ObjectName& object_;
     const Moment moment_;
     const Head head_;
 };
@@ -162,7 +161,7 @@ Result<Answer> answer_once(Rows& rows, Files& files, const Query& query) {
     std::optional<Files::Reading> reading;
     if (!query.byte_ranges().empty()) reading.emplace(files);
     Still still(rows);
-    View view(rows, files, query.object(), still.moment(), TRY(find(rows, query.object(), query.at(), still.moment())));
+    View view(rows, files, still.moment(), TRY(find(rows, query.object(), query.at(), still.moment())));
     const Head& head = view.head();
     TRY(view.judge(query.guards()));
     Answer out;
@@ -193,7 +192,7 @@ Result<size_t> read(Rows& rows, Files& files, const Transfer& transfer) {
     return with_tries(transfer.object, [&]() -> Result<size_t> {
         Files::Reading reading(files);
         Still still(rows);
-        View view(rows, files, transfer.object, still.moment(),
+        View view(rows, files, still.moment(),
                   TRY(find(rows, transfer.object, transfer.at, still.moment())));
         Buffer out = transfer.bytes;
         return view.bytes(transfer.offset, out.data(), out.size());

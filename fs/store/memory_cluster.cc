@@ -182,7 +182,8 @@ void MemoryCluster::keep_for_snapshots(Object& object, const SnapContext& snaps)
 
 void MemoryCluster::take_effect(std::shared_ptr<Body>& body, const Effect& e) {
     using enum Effect::Kind;
-    auto put = [this](std::map<std::string, std::string>& map, const std::string& name, const std::string& value) {
+    auto put = [this](std::map<std::string, std::string>& map, const std::string& name,
+                      const std::string& value) REQUIRES(mutex_) {
         auto [it, is_new] = map.try_emplace(name, value);
         if (is_new) {
             used_bytes_ += name.size() + value.size();
@@ -191,13 +192,13 @@ void MemoryCluster::take_effect(std::shared_ptr<Body>& body, const Effect& e) {
             it->second = value;
         }
     };
-    auto erase = [this](std::map<std::string, std::string>& map, const std::string& name) {
+    auto erase = [this](std::map<std::string, std::string>& map, const std::string& name) REQUIRES(mutex_) {
         auto it = map.find(name);
         if (it == map.end()) return;
         used_bytes_ -= it->first.size() + it->second.size();
         map.erase(it);
     };
-    auto resize = [&](uint64_t size) {
+    auto resize = [&](uint64_t size) REQUIRES(mutex_) {
         used_bytes_ += size - body->bytes.size();
         body->bytes.resize(size);
     };
