@@ -31,15 +31,20 @@ private:
 };
 
 // Bytes accepted and not stored are bounded by `dirty_bytes_max`: past half of it the answers to writers are held
-// back and given as fast as bytes reach the store, first come first served.
+// back and given as fast as bytes reach the store, first come first served.  While the store takes nothing, being full or
+// silent, nobody waits: what was accepted is kept, and past that half no more is.
 class Budget {
 public:
     explicit Budget(uint64_t dirty_bytes_max) : max_(dirty_bytes_max) {}
+    // The error with which the store refuses everything, if there is no room for more until that ends.
+    Status check_room() const;
     void count(uint64_t bytes);  // as dirty
     // Calls `then`, the answer to a write of so many bytes, now or when there is room: once they are where a flush
     // finds them, for the next thing its caller does may be fsync.
     void answer(uint64_t bytes, std::function<void()> then);
     [[nodiscard]] Answers release(uint64_t bytes);  // stored, or overwritten before they were
+    [[nodiscard]] Answers note_refused(const Error& error);  // ENOSPC, EDQUOT, ETIMEDOUT; others concern one file
+    void note_stored() { refused_ = 0; }
     // Of the dirty bytes, those that need no flush to be stored.
     void begin_moving(uint64_t bytes) { moving_ += bytes; }
     void end_moving(uint64_t bytes) { moving_ -= bytes; }
@@ -55,6 +60,7 @@ private:
         std::function<void()> then;
     };
     std::atomic<uint64_t> max_, moving_{0};
+    std::atomic<int> refused_{0};  // with what; 0: the last that was sent was stored
     mutable Mutex mutex_;
     uint64_t dirty_ GUARDED_BY(mutex_) = 0;
     std::deque<Waiting> waiting_ GUARDED_BY(mutex_);

@@ -13,10 +13,27 @@ void Budget::count(uint64_t bytes) {
     dirty_ += bytes;
 }
 
+Status Budget::check_room() const {
+    int code = refused_;
+    if (code == 0 || dirty() <= max_ / 2) return {};
+    return fail(code == ETIMEDOUT ? EIO : code);
+}
+
+Answers Budget::note_refused(const Error& error) {
+    Answers answers;
+    int code = error.code();
+    if (code != ENOSPC && code != EDQUOT && code != ETIMEDOUT) return answers;
+    MutexLock lock(mutex_);
+    refused_ = code;
+    for (auto& writer : waiting_) answers.add(std::move(writer.then));
+    waiting_.clear();
+    return answers;
+}
+
 void Budget::answer(uint64_t bytes, std::function<void()> then) {
     {
         MutexLock lock(mutex_);
-        if (dirty_ > max_ / 2 || !waiting_.empty()) {
+        if (refused_ == 0 && (dirty_ > max_ / 2 || !waiting_.empty())) {
             waiting_.push_back({bytes, std::move(then)});
             return;
         }

@@ -63,8 +63,8 @@ public:
     // Exactly the bytes of [offset, offset + length) up to size(); own writes are seen.  The callback may come inside
     // the call if all is in memory, else on a store thread: it must only hand over.
     virtual void read(ByteRange range, Then<Buffers> then) = 0;
-    // Accepts bytes; answered at once, or later when `dirty` is short (back-pressure).  EFBIG; an error kept from an
-    // earlier flush is told by flush, not here.
+    // Accepts bytes; answered at once, or later when `dirty` is short (back-pressure).  EFBIG; ENOSPC, EDQUOT, EIO: `dirty` is
+    // short, and the store takes nothing, being full or silent.  Another error of an earlier flush is told by flush, not here.
     virtual void write(uint64_t offset, Buffer bytes, Then<void> then) = 0;
     // Atomically at the end of the file as this mount sees it; answers the offset.
     virtual void append(Buffer bytes, Then<uint64_t> then) = 0;

@@ -68,6 +68,7 @@ Answers FileDataNow::accept(uint64_t offset, Buffer bytes) {
 
 void FileDataNow::write(uint64_t offset, Buffer bytes, Then<void> then) {
     if (offset > kFileSizeMax || bytes.size() > kFileSizeMax - offset) return then(fail(EFBIG));
+    if (Status room = core_->budget.check_room(); !room) return then(room.error());
     uint64_t length = bytes.size();
     // Counted first: a flush that takes these bytes must find them in the budget.
     core_->budget.count(length);
@@ -94,6 +95,7 @@ void FileDataNow::ask_for_flush() {
 }
 
 void FileDataNow::append(Buffer bytes, Then<uint64_t> then) {
+    if (Status room = core_->budget.check_room(); !room) return then(room.error());
     uint64_t length = bytes.size(), offset = 0;
     Answers others;
     {

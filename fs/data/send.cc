@@ -211,6 +211,7 @@ void FileDataNow::ended(const std::vector<SendingAt>& together, const Status& ho
 }
 
 Answers FileDataNow::stored(const Sending& sending) {
+    core_->budget.note_stored();
     const ByteRange range = sending.range;
     sending_.drop(range);
     if (!sending.is_mapped) add_own(map_.extents, range, sending.blob);
@@ -231,7 +232,9 @@ Answers FileDataNow::failed(const Sending& sending, const Error& error) {
     // It may have reached the store all the same, so the gaps of that blob are no longer holes for certain: were these
     // bytes truncated now and the gap joined later, they would come back.
     fresh_ = {};
-    return core_->budget.release(before - dirty_.bytes());
+    Answers answers = core_->budget.note_refused(error);
+    answers.add(core_->budget.release(before - dirty_.bytes()));
+    return answers;
 }
 
 }  // namespace meshfs

@@ -176,6 +176,31 @@ TEST_F(Sending, OneOfSeveralFailsAndIsSentAgainByTheNextFlush) {
     EXPECT_TRUE(read(0, 4 * kObject) == filled('a', 4));
 }
 
+TEST_F(Sending, WhileTheStoreIsFullNobodyWaitsAndNoMoreIsAccepted) {
+    open();
+    data_.set_dirty_bytes_max(2 * kObject);
+    std::vector<int> answers;
+    auto write_one = [&](uint64_t index) {
+        file_->write(index * kObject, Buffer::copy_of(filled('a')), [&](const Status& done) { answers.push_back(done.code()); });
+    };
+    write_one(0);
+    write_one(1);
+    EXPECT_EQ(answers, (std::vector<int>{0}));
+    store_.fail_next(object(0), ENOSPC);
+    store_.fail_next(object(1), ENOSPC);
+    EXPECT_EQ(send_all(), 2);
+    settle();
+    EXPECT_EQ(answers, (std::vector<int>{0, 0}));  // it is kept
+    write_one(2);
+    EXPECT_EQ(answers, (std::vector<int>{0, 0, ENOSPC}));
+    EXPECT_EQ(data_.usage().dirty_bytes, 2 * kObject);
+    publish();  // there is room again
+    write_one(2);
+    EXPECT_EQ(answers, (std::vector<int>{0, 0, ENOSPC, 0}));
+    publish();
+    EXPECT_TRUE(read(0, 3 * kObject) == filled('a', 3));
+}
+
 TEST_F(Sending, AFailureIsToldByTheFlushThatWaitsForItAndNothingIsSentBeforeTheNext) {
     open();
     store_.hold(object(0));

@@ -79,6 +79,7 @@ void Committer::run() {
         Space space = parts_.space(std::exchange(taken_bytes_, 0));
         is_nearly_full_ = space.available < space.reserve;
         is_full_ = space.available < space.reserve / 2;
+        parts_.files.set_short_of_room(is_nearly_full_);
         for (auto& work : done) finish(std::move(work));
         for (auto& call : calls) admit(std::move(call));
         for (const auto& key : with_transfers_) evaluate_transfers(key);

@@ -91,7 +91,7 @@ std::vector<uint64_t> Files::recycle() {
             retired_.pop_front();
             open_.erase(number);
             is_kept = free_.size() < kFreeMax;
-            keeps_blocks = free_with_blocks_.size() < kBlocksKeptMax;
+            keeps_blocks = !is_short_of_room_ && free_with_blocks_.size() < kBlocksKeptMax;
         }
         // Open descriptors of writers that failed may still hold it; nobody reads through them any more.
         if (!is_kept) {
@@ -103,6 +103,18 @@ std::vector<uint64_t> Files::recycle() {
         MutexLock lock(mutex_);
         (keeps_blocks ? free_with_blocks_ : free_).push_back(number);
     }
+}
+
+void Files::set_short_of_room(bool is_short) {
+    std::deque<uint64_t> given_back;
+    {
+        MutexLock lock(mutex_);
+        is_short_of_room_ = is_short;
+        if (is_short) given_back.swap(free_with_blocks_);
+    }
+    for (uint64_t number : given_back) clear_kept_blocks(number);
+    MutexLock lock(mutex_);
+    free_.insert(free_.end(), given_back.begin(), given_back.end());
 }
 
 void Files::clear_kept_blocks(uint64_t number) {

@@ -56,6 +56,9 @@ public:
     // `f` records are still to be removed.
     std::vector<uint64_t> recycle();
 
+    // While the disk is short of room no free file keeps its blocks.
+    void set_short_of_room(bool is_short);
+
     // A reader announces itself before it looks at the header that leads it to a file.
     class Reading {
     public:
@@ -77,6 +80,7 @@ private:
     std::unordered_map<uint64_t, FilePtr> open_ GUARDED_BY(mutex_);
     std::deque<uint64_t> free_ GUARDED_BY(mutex_);
     std::deque<uint64_t> free_with_blocks_ GUARDED_BY(mutex_);  // taken first: the next user writes into them
+    bool is_short_of_room_ GUARDED_BY(mutex_) = false;
     struct Retired {
         uint64_t number, turn;
     };

@@ -20,7 +20,11 @@ namespace {
 using namespace local;
 
 constexpr size_t kReadThreads = 8;
-constexpr uint64_t kReserveMin = 256u << 20;  // bytes; RocksDB must not meet a full disk
+// Bytes that are left free: RocksDB must not meet a full disk.
+uint64_t reserve_of(uint64_t total) {
+    constexpr uint64_t kEnough = 256u << 20;
+    return std::max(total / 100, std::min(kEnough, total / 8));
+}
 constexpr uint64_t kSpaceEveryNs = 10 * kNsPerMs;
 
 // How much there is on the disk below; looked at every 10 ms at most.  Committer's thread.
@@ -35,7 +39,7 @@ public:
         if (statvfs(path_.c_str(), &st) != 0) return last_;
         last_.total = uint64_t{st.f_blocks} * st.f_frsize;
         last_.available = uint64_t{st.f_bavail} * st.f_frsize;
-        last_.reserve = std::max(kReserveMin, last_.total / 100);
+        last_.reserve = reserve_of(last_.total);
         if (room_bytes_ != 0) last_ = {room_bytes_, room_bytes_ - std::min(room_bytes_, used_), 1};
         return last_;
     }
@@ -327,7 +331,7 @@ Result<Capacity> LocalStore::capacity(Pool) {
     Capacity out;
     out.total = uint64_t{st.f_blocks} * st.f_frsize;
     out.available = uint64_t{st.f_bavail} * st.f_frsize;
-    uint64_t reserve = std::max(kReserveMin, out.total / 100);
+    uint64_t reserve = reserve_of(out.total);
     out.available -= std::min(out.available, reserve);
     out.used = out.total - uint64_t{st.f_bfree} * st.f_frsize;
     rows_->db().GetIntProperty(rows_->objects(), "rocksdb.estimate-num-keys", &out.objects);

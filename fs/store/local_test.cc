@@ -233,7 +233,15 @@ TEST_F(LocalStoreTest, AsManyFreedFilesAsAllowedKeepTheirBlocksAndAreTakenFirst)
     size_t kept = 0;
     for (uint64_t number : used) kept += disk::file_size(files.path_of(number)) > 0 ? 1 : 0;
     EXPECT_EQ(kept, Files::kBlocksKeptMax);
-    EXPECT_GT(disk::file_size(files.path_of(files.take_free())), 0u);
+    uint64_t taken = files.take_free();
+    EXPECT_GT(disk::file_size(files.path_of(taken)), 0u);
+
+    files.set_short_of_room(true);
+    for (uint64_t number : used)
+        EXPECT_EQ(disk::file_size(files.path_of(number)) > 0, number == taken);
+    files.retire(taken);
+    EXPECT_TRUE(files.recycle().empty());
+    EXPECT_EQ(disk::file_size(files.path_of(taken)), 0u);
 }
 
 TEST_F(LocalStoreTest, SnapshotsOfLongBytesShareTheFileUntilItIsWritten) {

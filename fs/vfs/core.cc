@@ -124,6 +124,8 @@ Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
             publisher->take_over_in_turn(*file, inode);
         }
         if (is_shared && inode.content_version > file->version) a.valid_ns = 0;  // it is shown as it was before
+        // A larger size over a page of before would show zeros that nobody wrote.
+        if (is_shared && file->takeovers != file->takeovers_told) wait_for_pages(file);
         Time written = file->data->mtime();
         MutexLock lock(file->mutex);
         written = std::max(written, file->touched);
@@ -222,6 +224,37 @@ void VfsCore::changed_name(const Caller& caller, Ino directory, std::string_view
     if (auto tell = caller.check ? kernel_hook(&CacheInvalidator::entry) : nullptr)
         tell(directory == settings.root ? kRootIno : directory, std::string(name));
     for (auto& observer : observers) observer({kind, directory, std::string(name), ino});
+}
+
+// Not only of what was taken over just now: who did that before may not have been heard yet.
+void VfsCore::tell_takeovers(const std::shared_ptr<OpenInode>& file, std::function<void()> then) {
+    uint64_t takeovers = file->takeovers;
+    if (takeovers == file->takeovers_told) return then();
+    tell_kernel(file->ino, [file, takeovers, then = std::move(then)] {
+        uint64_t before = file->takeovers_told;
+        while (before < takeovers && !file->takeovers_told.compare_exchange_weak(before, takeovers)) {
+        }
+        then();
+    });
+}
+
+void VfsCore::wait_for_pages(const std::shared_ptr<OpenInode>& file) {
+    constexpr int64_t kWaitNs = kNsPerSecond;
+    struct Told {
+        Mutex mutex;
+        CondVar changed;
+        bool is_told GUARDED_BY(mutex) = false;
+    };
+    auto told = std::make_shared<Told>();
+    tell_takeovers(file, [told] {
+        MutexLock lock(told->mutex);
+        told->is_told = true;
+        told->changed.notify_all();
+    });
+    const int64_t until = clock.boot_ns() + kWaitNs;
+    MutexLock lock(told->mutex);
+    while (!told->is_told && told->changed.wait_until(told->mutex, until)) {
+    }
 }
 
 void VfsCore::forget_attributes(Ino ino) {

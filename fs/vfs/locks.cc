@@ -58,15 +58,7 @@ void look_anew(VfsCore& core, Ino ino, Then<void> then) {
     auto file = core.locks_locally() ? nullptr : core.open_inodes->find(ino);
     if (file == nullptr) return then({});
     if (auto inode = core.meta.get(ino)) core.publisher->take_over(*file, *inode);
-    // Not only of what was taken over just now: who did that before may not have been heard yet.
-    uint64_t takeovers = file->takeovers;
-    if (takeovers == file->takeovers_told) return then({});
-    core.tell_kernel(ino, [file, takeovers, then = std::move(then)] {
-        uint64_t before = file->takeovers_told;
-        while (before < takeovers && !file->takeovers_told.compare_exchange_weak(before, takeovers)) {
-        }
-        then({});
-    });
+    core.tell_takeovers(file, [then = std::move(then)] { then({}); });
 }
 
 }  // namespace

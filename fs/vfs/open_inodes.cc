@@ -78,6 +78,12 @@ void OpenInodes::done(const std::shared_ptr<OpenInode>& file) {
     changed_.notify_all();
 }
 
+bool OpenInodes::is_last_use(const OpenInode& file) {
+    MutexLock lock(mutex_);
+    auto at = slots_.find(raw(file.ino));
+    return at != slots_.end() && at->second.uses == 1;
+}
+
 std::shared_ptr<OpenInode> OpenInodes::find(Ino ino) {
     MutexLock lock(mutex_);
     auto at = slots_.find(raw(ino));

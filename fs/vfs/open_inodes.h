@@ -75,6 +75,7 @@ public:
     void use_again(OpenInode& file);
     // One less; the last closes it in Meta (blocks).
     void done(const std::shared_ptr<OpenInode>& file);
+    bool is_last_use(const OpenInode& file);  // the caller's
     // Null: not open here.  Never blocks.
     std::shared_ptr<OpenInode> find(Ino ino);
     std::vector<std::shared_ptr<OpenInode>> all();

@@ -201,7 +201,16 @@ void Publisher::publish_marked() {
 
 void Publisher::publish_queued(const std::shared_ptr<OpenInode>& file) {
     file->is_dirty_listed = false;  // from here on a write marks it anew
-    if (auto done = publish(*file); !done) {
+    auto done = publish(*file);
+    if (!done && open_inodes_.is_last_use(*file) && is_unlinked(file->ino)) {
+        // Nobody can read it any more, and what of it is stored may be the room that is missing.
+        {
+            MyTurn turn(file->turn);
+            (void)file->data->truncate(0);
+        }
+        done = publish(*file);
+    }
+    if (!done) {
         log_error("a file's bytes could not be stored; they are kept and tried again",
                   {{"inode", hex(raw(file->ino))}, {"error", done.error().text()}});
         mark_dirty(file);

@@ -45,8 +45,10 @@ Result<struct statvfs> Vfs::statfs() {
     struct statvfs s {};
     s.f_bsize = s.f_frsize = kBlock;
     s.f_blocks = capacity.total / kBlock;
-    s.f_bfree = s.f_bavail = capacity.available / kBlock;
-    s.f_ffree = s.f_favail = s.f_bfree * kFilesPerBlock;
+    s.f_bavail = capacity.available / kBlock;
+    // What is neither used nor for us is free to df, as a reserve is.
+    s.f_bfree = std::max<uint64_t>(s.f_bavail, (capacity.total - std::min(capacity.used, capacity.total)) / kBlock);
+    s.f_ffree = s.f_favail = s.f_bavail * kFilesPerBlock;
     s.f_files = capacity.objects + s.f_ffree;
     s.f_namemax = kNameMax;
     return s;

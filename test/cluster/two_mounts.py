@@ -242,6 +242,23 @@ def test_what_was_closed_is_read(a, b, rounds):
         assert read(there.path("bytes")) == data
 
 
+def test_who_follows_a_file_reads_no_zeros(a, b, rounds):
+    """The page of the old end was cached with zeros behind it, and the size is new."""
+    follower = os.open(b.path("log"), os.O_RDONLY | os.O_CREAT)
+    writer = os.open(a.path("log"), os.O_WRONLY | os.O_APPEND)
+    wrote = got = b""
+    for i in range(rounds):
+        line = b"line %05d\n" % i
+        os.write(writer, line)
+        os.fsync(writer)
+        wrote += line
+        os.stat(b.path("log"))
+        got += os.read(follower, 4096)
+        assert wrote.startswith(got), f"read {got[-60:]}"
+    os.close(writer)
+    os.close(follower)
+
+
 def test_a_part_overwritten_there_is_read_here(a, b, rounds):
     data = bytearray(os.urandom(200_000))
     write(a.path("part"), data)
