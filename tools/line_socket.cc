@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 
 #include "fs/base/clock.h"
@@ -49,6 +50,10 @@ Result<int> listen_on_port(const std::string& address) {
     addrinfo wanted{}, *found = nullptr;
     wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
     wanted.ai_socktype = SOCK_STREAM;
+    // getaddrinfo takes any number, and the kernel its last 16 bits.
+    bool is_number = port.find_first_not_of("0123456789") == port.npos;
+    if (is_number && (port.size() > 5 || std::atoi(port.c_str()) < 1 || std::atoi(port.c_str()) > 65535))
+        return fail(EINVAL, "\"" + address + "\" has no port from 1 to 65535");
     if (port.empty() || getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &wanted, &found) != 0)
         return fail(EINVAL, "\"" + address + "\" is neither HOST:PORT nor the absolute path of a socket");
     std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);

@@ -55,7 +55,7 @@ int run_serve(int argc, char** argv) {
                "exit: 0 ended as told, 1 failed, 2 usage");
     if (auto status = read_arguments(app, "serve", argc, argv, kUsage)) return *status;
 
-    auto source = parse_source(text);
+    auto source = source_of_argument(text);
     if (!source.ok()) return complain("serve", source.error()), kUsage;
     auto options = parse_mount_options(*source, split_options(option_lists), false);
     if (!options.ok()) return complain("serve", options.error()), kUsage;
