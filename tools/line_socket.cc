@@ -25,15 +25,15 @@ Result<sockaddr_un> unix_address(const std::string& path) {
     return address;
 }
 
-Result<int> listen_on_path(const std::string& path) {
+Result<int> listen_on_path(const std::string& path, bool takes_over) {
     sockaddr_un address = TRY(unix_address(path));
-    if (auto other = connect_to(path); other.ok()) return fail(EADDRINUSE, "another process listens on " + path);
+    if (auto other = connect_to(path); other.ok() && !takes_over) return fail(EADDRINUSE, "another process listens on " + path);
     struct stat there {};
     if (lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode))
         return fail(EEXIST, "will not replace " + path + ", which is no socket");
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return fail(errno, "cannot make a socket");
-    (void)unlink(path.c_str());  // of one that died
+    (void)unlink(path.c_str());  // of one that died, or gives way
     // The mode before listen(2): nobody else can have connected.
     if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 && chmod(path.c_str(), 0600) == 0 &&
         listen(fd, 64) == 0)
@@ -128,14 +128,22 @@ Result<ucred> Connection::peer() const {
 
 Result<std::unique_ptr<Listener>> Listener::open(const std::string& address, Serve serve) {
     bool is_path = address.starts_with('/');
-    int fd = TRY(is_path ? listen_on_path(address) : listen_on_port(address));
+    int fd = TRY(is_path ? listen_on_path(address, false) : listen_on_port(address));
+    return start(fd, is_path ? address : "", std::move(serve));
+}
+
+Result<std::unique_ptr<Listener>> Listener::open_path(const std::string& path, Serve serve) {
+    return start(TRY(listen_on_path(path, true)), path, std::move(serve));
+}
+
+Result<std::unique_ptr<Listener>> Listener::start(int fd, std::string path, Serve serve) {
     int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (stop_fd < 0) {
         int code = errno;
         close(fd);
         return fail(code, "cannot make an eventfd");
     }
-    return std::unique_ptr<Listener>(new Listener(fd, stop_fd, is_path ? address : "", std::move(serve)));
+    return std::unique_ptr<Listener>(new Listener(fd, stop_fd, std::move(path), std::move(serve)));
 }
 
 Listener::Listener(int fd, int stop_fd, std::string path, Serve serve)

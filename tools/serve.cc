@@ -27,6 +27,7 @@ Status serve(const Source& source, OpenVolume& volume) {
     auto metrics = TRY(serve_metrics(volume.options.metrics, parts));
     ControlServer control;
     add_mount_commands(control, parts);
+    control.serve_only(normal_source(source), [](const std::string&) { return false; });
     TRY(control.listen(control_path("serve-" + std::to_string(getpid()), geteuid())));
     Ending ending([&] {
         MutexLock lock(mutex);

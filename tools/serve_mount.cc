@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "fs/base/log.h"
+#include "fs/fuse/mount_point.h"
 #include "tools/daemon.h"
 #include "tools/metrics.h"
 #include "tools/mount.h"
@@ -27,6 +28,14 @@ Status serve(const MountRequest& request, OpenVolume& volume, const std::functio
         if (!flushed.ok()) log_error("not everything could be stored", {{"why", flushed.error().text()}});
         if (session.unmount(false)) return;
         log_warning("the mount is busy: detached, its open files end", {{"directory", request.directory}});
+// By whatever path it is seen (a bind mount has another one), as long as it is there.
+bool is_served(const FuseSession& session, const std::string& own, const std::string& directory) {
+    if (directory == own) return true;
+    for (const MountPoint& point : mount_points())
+        if (point.directory == own && point.device == session.device()) return true;
+    return false;
+}
+
         session.unmount(true);
         session.stop();
     });
@@ -54,6 +63,9 @@ Status serve(const MountRequest& request, OpenVolume& volume, const std::functio
 }  // namespace
 
 Status serve_mount(const MountRequest& request, const std::function<void()>& ready) {
+    control.serve_only(settings.source, [&](const std::string& directory) {
+        return is_served(session, request.directory, directory);
+    });
     hold_signals();
     Status done = with_volume(request.source, request.options,
                               [&](OpenVolume& volume) { return serve(request, volume, ready); });

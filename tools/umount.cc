@@ -35,6 +35,7 @@ Status flush(const Daemon& daemon) {
         if (flushed.code() == gone) return {};
     return flushed.error().in("not everything could be stored, so " + daemon.directory +
                               " stays mounted (umount -f takes it away and loses that)");
+    if (flushed.code() == ESTALE) return flushed.error();  // asked was the daemon of another mount
 }
 
 Status take_away(const UmountArguments& arguments, const Daemon& daemon) {
@@ -81,7 +82,7 @@ int run_umount(int argc, char** argv) {
     app.footer("exit: 0 unmounted and everything stored, 1 usage, 32 failed");
     if (auto status = read_arguments(app, "umount", argc, argv, kUsage)) return *status;
 
-    auto daemon = find_daemon(arguments.target);
+    auto daemon = find_mount(arguments.target);
     if (!daemon || daemon->directory.empty()) {
         complain("umount", arguments.target + " is not a MeshFS mount; /proc/mounts lists those there are");
         return kUsage;
