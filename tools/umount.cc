@@ -99,3 +99,8 @@ int run_umount(int argc, char** argv) {
 }
 
 }  // namespace meshfs
+    if (geteuid() != 0 && geteuid() != daemon->uid) {
+        complain("umount", daemon->directory + " is mounted by another user, number " + std::to_string(daemon->uid) +
+                               "; only that user or root may unmount it");
+        return kFailed;
+    }
