@@ -33,7 +33,7 @@ int run_abort(int argc, char** argv) {
     app.footer("Then: umount DIR\nexample: meshfs abort /mnt/mesh\nexit: 0 done, 1 failed, 2 usage");
     if (auto status = read_arguments(app, "abort", argc, argv, kUsage)) return *status;
 
-    auto daemon = find_daemon(target);
+    auto daemon = find_mount(target);
     if (!daemon || daemon->directory.empty()) {
         complain("abort", target + " is not a MeshFS mount; /proc/mounts lists those there are");
         return kFailed;

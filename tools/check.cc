@@ -75,7 +75,7 @@ Result<bool> is_anybody_else_there(Meta& meta) {
 }
 
 Result<json> check_here(const CheckArguments& arguments, const json& wanted, const TellProgress& tell) {
-    Source source = TRY(parse_source(arguments.target));
+    Source source = TRY(source_of_argument(arguments.target));
     MountOptions options = TRY(parse_mount_options(source, split_options(arguments.option_lists), false));
     options.store.read_only = options.meta.read_only = !arguments.repair;
     auto store = TRY(open_store(source, options.store));

@@ -36,7 +36,13 @@ Result<ControlRequest> parse_request(std::string_view line) {
     if (request.command.empty()) return fail(EINVAL, "a request needs \"command\": a text");
     for (auto& [name, value] : object.items()) {
         if (name == "command") continue;
-        if (name != "arguments") return fail(EINVAL, "a request has \"command\" and \"arguments\", not \"" + name + "\"");
+        if (name == "source" || name == "directory") {
+            if (!value.is_string()) return fail(EINVAL, "\"" + name + "\" must be a text");
+            (name == "source" ? request.source : request.directory) = value.get<std::string>();
+            continue;
+        }
+        if (name != "arguments")
+            return fail(EINVAL, "a request has \"command\", \"arguments\", \"source\" and \"directory\", not \"" + name + "\"");
         if (!value.is_object()) return fail(EINVAL, "\"arguments\" must be an object");
         request.arguments = std::move(value);
     }
@@ -44,7 +50,10 @@ Result<ControlRequest> parse_request(std::string_view line) {
 }
 
 std::string line_of(const ControlRequest& request) {
-    return text_of({{"command", request.command}, {"arguments", request.arguments}}) + "\n";
+    json object = {{"command", request.command}, {"arguments", request.arguments}};
+    if (!request.source.empty()) object["source"] = request.source;
+    if (!request.directory.empty()) object["directory"] = request.directory;
+    return text_of(object) + "\n";
 }
 
 Result<ControlReply> parse_reply(std::string_view line) {

@@ -15,7 +15,34 @@ namespace meshfs {
 namespace {
 
 Daemon daemon_of(const MountPoint& point) {
-    return {control_path(point.device, point.uid), point.source, point.directory, point.device};
+    return {control_path(point.device, point.uid), point.source, point.directory, point.device, point.uid};
+}
+
+bool says_nobody(int code) { return code == ENOENT || code == ECONNREFUSED; }
+
+// Without asking the file system: it may be dead, or wait.
+std::optional<MountPoint> mount_point_named(const std::string& text) {
+    if (auto point = mount_point_at(text)) return point;
+    std::error_code none;
+    std::string path = std::filesystem::absolute(text, none).lexically_normal();
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return none ? std::nullopt : mount_point_at(path);
+}
+
+std::vector<Daemon> mounts_of(const Source& source) {
+    std::vector<Daemon> found;
+    const std::string normal = normal_source(source);
+    for (const auto& point : mount_points())
+        if (auto its = parse_source(point.source); its.ok() && normal_source(*its) == normal)
+            found.push_back(daemon_of(point));
+    return found;
+}
+
+std::optional<Daemon> mount_behind(const std::string& text) {
+    char resolved[PATH_MAX];
+    if (realpath(text.c_str(), resolved) != nullptr)
+        if (auto point = mount_point_at(resolved)) return daemon_of(*point);
+    return std::nullopt;
 }
 
 // Who must listen there: a user could leave a socket of his own in the way of root's question.
@@ -31,37 +58,41 @@ std::optional<Daemon> find_serve(const std::string& source) {
     std::string folder = std::filesystem::path(control_path("x", geteuid())).parent_path();
     for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
         if (!entry.path().filename().string().starts_with("serve-")) continue;
-        Daemon candidate{entry.path(), source, "", ""};
-        auto told = ask(candidate, {"info"});
-        if (told.ok() && told->value("source", "") == source) return candidate;
+        Daemon candidate{entry.path(), source, "", "", geteuid()};
+        if (auto told = ask(candidate, {"info"}); told.ok()) return candidate;  // others say that they serve another
     }
     return std::nullopt;
 }
 
 }  // namespace
 
+bool is_gone(const Daemon& daemon) { return says_nobody(connect_to(daemon.socket).code()); }
+
 std::optional<Daemon> find_daemon(const std::string& text) {
-    // Without asking the file system first: it may be dead, or wait.
-    std::string path = text;
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    if (auto point = mount_point_at(path)) return daemon_of(*point);
-    auto source = parse_source(text);
-    if (source.ok()) {
-        std::string normal = normal_source(*source);
-        std::optional<MountPoint> top;
-        for (auto& point : mount_points())
-            if (auto its = parse_source(point.source); its.ok() && normal_source(*its) == normal) top = std::move(point);
-        if (top) return daemon_of(*top);
-        if (auto serve = find_serve(normal)) return serve;
+    if (auto point = mount_point_named(text)) return daemon_of(*point);
+    if (auto source = source_of_argument(text); source.ok()) {
+        auto mounts = mounts_of(*source);
+        std::erase_if(mounts, is_gone);
+        if (!mounts.empty()) return mounts.back();
+        if (auto serve = find_serve(normal_source(*source))) return serve;
     }
-    char resolved[PATH_MAX];
-    if (realpath(path.c_str(), resolved) != nullptr)
-        if (auto point = mount_point_at(resolved)) return daemon_of(*point);
-    return std::nullopt;
+    return mount_behind(text);
+}
+
+std::optional<Daemon> find_mount(const std::string& text) {
+    if (auto point = mount_point_named(text)) return daemon_of(*point);
+    if (auto source = source_of_argument(text); source.ok())
+        if (auto mounts = mounts_of(*source); !mounts.empty()) {
+            // The living ones are what is in use; a dead one is meant if it is all there is.
+            auto living = mounts;
+            std::erase_if(living, is_gone);
+            return living.empty() ? mounts.back() : living.back();
+        }
+    return mount_behind(text);
 }
 
 Result<Source> source_of_target(const std::string& text) {
-    auto source = parse_source(text);
+    auto source = source_of_argument(text);
     if (source.ok()) return source;
     return fail(EINVAL, "\"" + text + "\" is no MeshFS mount, and no source: " + source.error().detail());
 }
@@ -71,10 +102,19 @@ Result<nlohmann::json> ask(const Daemon& daemon, const ControlRequest& request, 
     auto until = [&] { return answer_ns == INT64_MAX ? INT64_MAX : Clock::system().boot_ns() + answer_ns; };
     auto here = [&](const Error& error) { return error.in("cannot ask the daemon of " + daemon.source); };
     auto opened = connect_to(daemon.socket);
+    if (says_nobody(opened.code()) && !daemon.directory.empty())
+        return fail(opened.code(), "the daemon of " + daemon.source + " at " + daemon.directory + " is gone; `meshfs umount " +
+                                       daemon.directory + "` clears its mount away");
+    if (opened.code() == EACCES && daemon.uid != geteuid())
+        return fail(EACCES, daemon.source + " is mounted by another user, number " + std::to_string(daemon.uid) +
+                                "; only that user or root may ask its daemon");
     if (!opened.ok()) return here(opened.error());
     Connection& connection = **opened;
     TRY(check_listener(connection, daemon.socket));
-    if (Status sent = connection.send(line_of(request), until()); !sent.ok()) return here(sent.error());
+    ControlRequest addressed = request;
+    addressed.source = daemon.source;
+    addressed.directory = daemon.directory;
+    if (Status sent = connection.send(line_of(addressed), until()); !sent.ok()) return here(sent.error());
     for (;;) {
         auto line = connection.read_line(kReplyMax, until());
         if (line.code() == ETIMEDOUT) return fail(ETIMEDOUT, "the daemon of " + daemon.source + " does not answer");

@@ -16,10 +16,16 @@ struct Daemon {
     std::string source;
     std::string directory;  // empty: `meshfs serve`, or a mount of another mount namespace
     std::string device;     // "0:57", of a mount
+    unsigned uid = 0;       // who mounted it
 };
 
-// The daemon of a mount's DIR, or of one that has SOURCE open: the mount on top, else `meshfs serve`.
+// The daemon of a mount's DIR, or of one that has SOURCE open: the mount on top, else `meshfs serve`.  A mount whose
+// socket refuses is nobody's: it is not what SOURCE means, but still its DIR.
 std::optional<Daemon> find_daemon(const std::string& source_or_directory);
+// The mount at DIR, or of SOURCE, whether its daemon lives or not.
+std::optional<Daemon> find_mount(const std::string& source_or_directory);
+// Nobody listens for it.
+bool is_gone(const Daemon& daemon);
 
 // SOURCE of an argument that may also be a DIR, once find_daemon() found none.  EINVAL: it is neither.
 Result<Source> source_of_target(const std::string& source_or_directory);

@@ -38,9 +38,24 @@ void ControlServer::add(std::string command, ControlHandler handler) {
     handlers_[std::move(command)] = std::move(handler);
 }
 
+void ControlServer::serve_only(std::string source, std::function<bool(const std::string& directory)> is_served) {
+    source_ = std::move(source);
+    is_served_ = std::move(is_served);
+}
+
+Status ControlServer::check_is_meant(const ControlRequest& request) const {
+    if (!is_served_ || (request.source.empty() && request.directory.empty())) return {};
+    bool is_other = !request.source.empty() && request.source != source_;
+    if (!is_other && (request.directory.empty() || is_served_(request.directory))) return {};
+    return fail(ESTALE, "the process " + std::to_string(getpid()) + " that listens for " +
+                            (request.directory.empty() ? request.source : request.directory) + " serves " + source_ +
+                            ", and no longer that mount; try again once it has ended, or umount -l");
+}
+
 Status ControlServer::listen(const std::string& path) {
     TRY(make_control_directory(path));
-    listener_ = TRY(Listener::open(path, [this](Connection& connection) { serve(connection); }));
+    // The name is ours: the kernel gave this mount its number.  Who had both before is ending, and need not be asked.
+    listener_ = TRY(Listener::open_path(path, [this](Connection& connection) { serve(connection); }));
     return {};
 }
 
@@ -61,6 +76,7 @@ Result<nlohmann::json> ControlServer::answer(const std::string& line, Connection
     if (peer.uid != 0 && peer.uid != geteuid())
         return fail(EPERM, "this mount answers its own user and root only");
     ControlRequest request = TRY(parse_request(line));
+    TRY(check_is_meant(request));
     auto handler = handlers_.find(request.command);
     if (handler == handlers_.end()) {
         std::vector<std::string> known;

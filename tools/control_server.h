@@ -20,14 +20,19 @@ class ControlServer {
 public:
     ~ControlServer() { stop(); }
     void add(std::string command, ControlHandler handler);  // before listen()
-    // Only this process' user and root are answered.
+    // Who asks for another source, or a directory that `is_served` does not know, is sent away: before listen().
+    void serve_only(std::string source, std::function<bool(const std::string& directory)> is_served);
+    // Only this process' user and root are answered.  Whoever listens there now loses the name: see Listener::open_path.
     Status listen(const std::string& path);
     void stop();  // returns when no handler runs
 
 private:
     void serve(Connection& connection);
+    Status check_is_meant(const ControlRequest& request) const;
     Result<nlohmann::json> answer(const std::string& line, Connection& connection);
     std::map<std::string, ControlHandler> handlers_;
+    std::string source_;
+    std::function<bool(const std::string&)> is_served_;
     std::unique_ptr<Listener> listener_;
 };
 

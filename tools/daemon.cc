@@ -64,8 +64,8 @@ void Ending::wait() {
     }
 }
 
-Deadline::Deadline(int64_t ns, std::string what)
-    : what_(std::move(what)), until_(Clock::system().boot_ns() + ns), thread_([this] { wait(); }) {}
+Deadline::Deadline(int64_t ns, std::string what, const char* why)
+    : what_(std::move(what)), why_(why), until_(Clock::system().boot_ns() + ns), thread_([this] { wait(); }) {}
 
 Deadline::~Deadline() {
     {
@@ -80,8 +80,7 @@ void Deadline::wait() {
     MutexLock lock(mutex_);
     while (!over_)
         if (!changed_.wait_until(mutex_, until_) && !over_) {
-            log_error("not everything could be stored within umount_timeout; what was not synced is lost",
-                      {{"volume", what_}});
+            log_error(why_, {{"volume", what_}});
             _exit(32);
         }
 }

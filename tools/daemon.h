@@ -30,15 +30,17 @@ private:
     std::thread thread_;
 };
 
-// Ends the process if it lives longer than `ns`: systemd would kill it soon after, without a word.
+// Ends the process if it lives longer than `ns`, with `why` in the log: systemd would kill it soon after, without a word.
 class Deadline {
 public:
-    Deadline(int64_t ns, std::string what);
+    Deadline(int64_t ns, std::string what,
+             const char* why = "not everything could be stored within umount_timeout; what was not synced is lost");
     ~Deadline();
 
 private:
     void wait();
     const std::string what_;
+    const char* const why_;
     const int64_t until_;
     Mutex mutex_;
     CondVar changed_;

@@ -25,7 +25,7 @@ struct FormatArguments {
 };
 
 Status format(const FormatArguments& arguments) {
-    Source source = TRY(parse_source(arguments.source));
+    Source source = TRY(source_of_argument(arguments.source));
     if (source.kind == Source::Kind::memory)
         return fail(EINVAL, "a memory: volume lives in its mount only; `meshfs mount memory: DIR` makes it");
     StoreOptions options = TRY(parse_store_options(source, split_options(arguments.option_lists)));

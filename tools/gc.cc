@@ -64,7 +64,7 @@ Result<json> collect(Store& store, Meta& meta, const TellProgress& tell, std::at
 }
 
 Result<json> collect_here(const GcArguments& arguments, const TellProgress& tell) {
-    Source source = TRY(parse_source(arguments.target));
+    Source source = TRY(source_of_argument(arguments.target));
     MountOptions options = TRY(parse_mount_options(source, split_options(arguments.option_lists), false));
     auto store = TRY(open_store(source, options.store));
     VolumeInfo volume = TRY(read_volume(*store));

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 
 #include "fs/base/clock.h"
@@ -24,15 +25,15 @@ Result<sockaddr_un> unix_address(const std::string& path) {
     return address;
 }
 
-Result<int> listen_on_path(const std::string& path) {
+Result<int> listen_on_path(const std::string& path, bool takes_over) {
     sockaddr_un address = TRY(unix_address(path));
-    if (auto other = connect_to(path); other.ok()) return fail(EADDRINUSE, "another process listens on " + path);
+    if (auto other = connect_to(path); other.ok() && !takes_over) return fail(EADDRINUSE, "another process listens on " + path);
     struct stat there {};
     if (lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode))
         return fail(EEXIST, "will not replace " + path + ", which is no socket");
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return fail(errno, "cannot make a socket");
-    (void)unlink(path.c_str());  // of one that died
+    (void)unlink(path.c_str());  // of one that died, or gives way
     // The mode before listen(2): nobody else can have connected.
     if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 && chmod(path.c_str(), 0600) == 0 &&
         listen(fd, 64) == 0)
@@ -49,6 +50,10 @@ Result<int> listen_on_port(const std::string& address) {
     addrinfo wanted{}, *found = nullptr;
     wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
     wanted.ai_socktype = SOCK_STREAM;
+    // getaddrinfo takes any number, and the kernel its last 16 bits.
+    bool is_number = port.find_first_not_of("0123456789") == port.npos;
+    if (is_number && (port.size() > 5 || std::atoi(port.c_str()) < 1 || std::atoi(port.c_str()) > 65535))
+        return fail(EINVAL, "\"" + address + "\" has no port from 1 to 65535");
     if (port.empty() || getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &wanted, &found) != 0)
         return fail(EINVAL, "\"" + address + "\" is neither HOST:PORT nor the absolute path of a socket");
     std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
@@ -123,14 +128,22 @@ Result<ucred> Connection::peer() const {
 
 Result<std::unique_ptr<Listener>> Listener::open(const std::string& address, Serve serve) {
     bool is_path = address.starts_with('/');
-    int fd = TRY(is_path ? listen_on_path(address) : listen_on_port(address));
+    int fd = TRY(is_path ? listen_on_path(address, false) : listen_on_port(address));
+    return start(fd, is_path ? address : "", std::move(serve));
+}
+
+Result<std::unique_ptr<Listener>> Listener::open_path(const std::string& path, Serve serve) {
+    return start(TRY(listen_on_path(path, true)), path, std::move(serve));
+}
+
+Result<std::unique_ptr<Listener>> Listener::start(int fd, std::string path, Serve serve) {
     int stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (stop_fd < 0) {
         int code = errno;
         close(fd);
         return fail(code, "cannot make an eventfd");
     }
-    return std::unique_ptr<Listener>(new Listener(fd, stop_fd, is_path ? address : "", std::move(serve)));
+    return std::unique_ptr<Listener>(new Listener(fd, stop_fd, std::move(path), std::move(serve)));
 }
 
 Listener::Listener(int fd, int stop_fd, std::string path, Serve serve)

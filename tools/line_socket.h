@@ -43,10 +43,13 @@ public:
     // "/run/x.sock", for its owner alone and in the place of one that nobody listens on; or "HOST:PORT".
     // Errors carry a sentence.
     static Result<std::unique_ptr<Listener>> open(const std::string& address, Serve serve);
+    // The same of a path, also in the place of one that somebody listens on: he keeps his connections and gets no more.
+    static Result<std::unique_ptr<Listener>> open_path(const std::string& path, Serve serve);
     ~Listener();
     void stop();  // ends waits, returns when the last Serve has; removes the socket
 
 private:
+    static Result<std::unique_ptr<Listener>> start(int fd, std::string path, Serve serve);
     Listener(int fd, int stop_fd, std::string path, Serve serve);
     void accept_all();
     const int fd_, stop_fd_;

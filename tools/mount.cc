@@ -123,7 +123,7 @@ int run_mount(int argc, char** argv) {
     describe(app, arguments);
     if (auto status = read_arguments(app, "mount", argc, argv, kUsage)) return *status;
 
-    auto source = parse_source(arguments.source);
+    auto source = source_of_argument(arguments.source);
     if (!source.ok()) return fail_mount(source.error(), kUsage);
     if (source->kind == Source::Kind::local) source->path = normal_source(*source);
     auto options = parse_mount_options(*source, split_options(arguments.option_lists), arguments.sloppy);

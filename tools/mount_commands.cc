@@ -1,4 +1,4 @@
-// What a mount answers on its control socket: info, status, flush, remount, abort.
+// What a mount answers on its control socket: info, status, flush, remount, abort, give_up.
 #include <unistd.h>
 
 #include "fs/base/log.h"
@@ -168,6 +168,12 @@ void add_mount_commands(ControlServer& server, MountedVolume& mounted) {
     add_gc_command(server, mounted);
     auto flush = std::make_shared<Flush>(mounted);  // with the handler, which must be copyable
     server.add("flush", [flush](const json&, const TellProgress& tell) { return flush->run(tell); });
+    server.add("give_up", [&mounted](const json&, const TellProgress&) -> Result<json> {
+        if (!mounted.give_up) return fail(EINVAL, "there is no mount to give up; stop the process");
+        log_warning("given up: what cannot be stored at once is lost", {{"directory", mounted.directory}});
+        mounted.give_up();
+        return json::object();
+    });
     server.add("abort", [&mounted](const json&, const TellProgress&) -> Result<json> {
         if (mounted.session == nullptr) return fail(EINVAL, "there is no mount to abort; stop the process");
         log_warning("aborted: its callers get an error", {{"directory", mounted.directory}});

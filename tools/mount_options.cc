@@ -151,6 +151,11 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
         bool is_port = colon != v.npos && colon + 1 < v.size() && v.find_first_not_of("0123456789", colon + 1) == v.npos;
         if (!v.starts_with('/') && !is_port)
             return fail(EINVAL, "\"" + v + "\" is neither HOST:PORT nor the absolute path of a socket");
+        if (!v.starts_with('/')) {
+            std::string port = v.substr(colon + 1);  // of digits
+            if (port.size() > 5 || std::stoi(port) < 1 || std::stoi(port) > 65535)
+                return fail(EINVAL, "\"" + v + "\" has no port from 1 to 65535");
+        }
         o.metrics = v;
         return {};
     }};
@@ -303,6 +308,16 @@ std::vector<std::string> split_options(const std::vector<std::string>& lists) {
     }
     std::erase(out, "");
     return out;
+}
+
+Result<Source> source_of_argument(const std::string& text) {
+    const size_t slash = text.find('/');
+    const bool is_relative = !text.empty() && slash != 0 && text.find(':') >= slash;
+    std::error_code ignored;
+    if (!is_relative || (slash == text.npos && !std::filesystem::is_directory(text, ignored))) return parse_source(text);
+    auto path = std::filesystem::absolute(text, ignored).lexically_normal().string();
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    return parse_source(path);
 }
 
 std::string normal_source(const Source& source) {

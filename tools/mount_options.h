@@ -53,6 +53,10 @@ Result<MountOptions> parse_remount(const MountOptions& now, const std::vector<st
 // Those of the options that all commands share with mount: config=, conf=, id=, keyring=, mount_timeout=.
 Result<StoreOptions> parse_store_options(const Source& source, const std::vector<std::string>& options);
 
+// parse_source() of what somebody typed: "srv/mesh", "./mesh" and "mesh", if that is a directory, are paths, too.  The text
+// of the answer is absolute.
+Result<Source> source_of_argument(const std::string& text);
+
 // "/srv/mesh" for "local:../mesh/": one spelling of one volume.
 std::string normal_source(const Source& source);
 

@@ -1,6 +1,8 @@
 // All that one `meshfs mount` or `meshfs serve` is made of, joined: for its control socket.
 #pragma once
 
+#include <functional>
+
 #include "fs/fuse/session.h"
 #include "tools/control_server.h"
 #include "tools/volume.h"
@@ -18,6 +20,7 @@ struct MountedVolume {
     FuseSession* session = nullptr;  // null: `meshfs serve`
     Mutex mutex;
     MountOptions options GUARDED_BY(mutex);  // as they are now
+    std::function<void()> give_up = nullptr;  // null: `meshfs serve`.  The process ends soon, with all stored or not
     const int64_t began_ns = Clock::system().boot_ns();
 };
 

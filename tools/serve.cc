@@ -27,6 +27,7 @@ Status serve(const Source& source, OpenVolume& volume) {
     auto metrics = TRY(serve_metrics(volume.options.metrics, parts));
     ControlServer control;
     add_mount_commands(control, parts);
+    control.serve_only(normal_source(source), [](const std::string&) { return false; });
     TRY(control.listen(control_path("serve-" + std::to_string(getpid()), geteuid())));
     Ending ending([&] {
         MutexLock lock(mutex);
@@ -55,7 +56,7 @@ int run_serve(int argc, char** argv) {
                "exit: 0 ended as told, 1 failed, 2 usage");
     if (auto status = read_arguments(app, "serve", argc, argv, kUsage)) return *status;
 
-    auto source = parse_source(text);
+    auto source = source_of_argument(text);
     if (!source.ok()) return complain("serve", source.error()), kUsage;
     auto options = parse_mount_options(*source, split_options(option_lists), false);
     if (!options.ok()) return complain("serve", options.error()), kUsage;

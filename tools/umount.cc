@@ -3,7 +3,9 @@
 // umount(2) returns at once, with the daemon still flushing.  So: find the daemon, have it flush, unmount, wait until it
 // has ended.
 #include <poll.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,15 +35,25 @@ Status flush(const Daemon& daemon) {
     // Nobody is there (any more): nothing can be lost by going on.
     for (int gone : {ENOENT, ECONNREFUSED, EPIPE})
         if (flushed.code() == gone) return {};
+    if (flushed.code() == ESTALE) return flushed.error();  // asked was the daemon of another mount
     return flushed.error().in("not everything could be stored, so " + daemon.directory +
                               " stays mounted (umount -f takes it away and loses that)");
+}
+
+// -f: the daemon ends by itself within seconds, with everything stored or not.
+Status give_up(const Daemon& daemon) {
+    constexpr int64_t kPatienceNs = 2 * kNsPerSecond;
+    auto told = ask(daemon, {"give_up"}, kPatienceNs);
+    // One that serves another mount must not be waited for; whoever is silent or gone is dealt with below.
+    return told.code() == ESTALE ? Status(told.error()) : Status();
 }
 
 Status take_away(const UmountArguments& arguments, const Daemon& daemon) {
     if (geteuid() != 0) {
         pid_t child = fork();
         if (child == 0) {
-            execlp("fusermount3", "fusermount3", "-u", arguments.lazy ? "-z" : "--", daemon.directory.c_str(), nullptr);
+            const char* how = arguments.lazy || arguments.force ? "-z" : "--";
+            execlp("fusermount3", "fusermount3", "-u", how, daemon.directory.c_str(), nullptr);
             _exit(127);
         }
         int status = 0;
@@ -54,12 +66,27 @@ Status take_away(const UmountArguments& arguments, const Daemon& daemon) {
     return fail(errno, "cannot unmount " + daemon.directory + remedy);
 }
 
-void wait_for_end(int pidfd) {
-    if (pidfd < 0) return;
+bool ends_within(int pidfd, int ms) {
     pollfd wait{pidfd, POLLIN, 0};
-    while (poll(&wait, 1, -1) < 0 && errno == EINTR) {
+    int ready;
+    while ((ready = poll(&wait, 1, ms)) < 0 && errno == EINTR) {
+    }
+    return ready > 0;
+}
+
+Status wait_for_end(int pidfd, const UmountArguments& arguments, const Daemon& daemon) {
+    constexpr int kForceMs = 5000;  // give_up takes two seconds
+    if (pidfd < 0) return {};
+    Status ended;
+    if (!ends_within(pidfd, arguments.force ? kForceMs : -1)) {
+        // It was not stored on the user's word; a daemon that hangs has no other end.
+        (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+        if (!ends_within(pidfd, kForceMs))
+            ended = fail(EBUSY, "the daemon of " + daemon.directory + " was killed and still hangs in the kernel; it has " +
+                                    daemon.source + " until that lets it go");
     }
     close(pidfd);
+    return ended;
 }
 
 }  // namespace
@@ -71,7 +98,7 @@ int run_umount(int argc, char** argv) {
     app.add_option("-t", arguments.type, "accepted: fuse.meshfs");
     app.add_option("-N", arguments.mount_namespace, "accepted from umount(8), which has entered it");
     app.add_flag("-l", arguments.lazy, "detach even if busy; the daemon ends with the last open file");
-    app.add_flag("-f", arguments.force, "drop the connection: callers that wait get an error");
+    app.add_flag("-f", arguments.force, "without storing first: what cannot be stored at once is lost, callers get an error");
     app.add_flag("--fake", arguments.fake, "check the arguments only");
     app.add_flag("-n", arguments.no_mtab, "accepted: there is no mtab");
     app.add_flag("-v", arguments.verbose, "accepted");
@@ -81,20 +108,27 @@ int run_umount(int argc, char** argv) {
     app.footer("exit: 0 unmounted and everything stored, 1 usage, 32 failed");
     if (auto status = read_arguments(app, "umount", argc, argv, kUsage)) return *status;
 
-    auto daemon = find_daemon(arguments.target);
+    auto daemon = find_mount(arguments.target);
     if (!daemon || daemon->directory.empty()) {
         complain("umount", arguments.target + " is not a MeshFS mount; /proc/mounts lists those there are");
         return kUsage;
     }
     if (arguments.fake) return 0;
+    if (geteuid() != 0 && geteuid() != daemon->uid) {
+        complain("umount", daemon->directory + " is mounted by another user, number " + std::to_string(daemon->uid) +
+                               "; only that user or root may unmount it");
+        return kFailed;
+    }
     if (!arguments.lazy && !arguments.force)
         if (Status flushed = flush(*daemon); !flushed.ok()) return complain("umount", flushed.error()), kFailed;
-    int process = open_process(*daemon);
+    int process = -1;
+    Status meant = arguments.force ? give_up(*daemon) : Status();
+    if (meant.ok()) process = open_process(*daemon);
     Status gone = take_away(arguments, *daemon);
     if (!gone.ok()) return complain("umount", gone.error()), kFailed;
     if (arguments.lazy) return 0;
-    wait_for_end(process);
-    return 0;
+    Status ended = wait_for_end(process, arguments, *daemon);
+    return ended.ok() ? 0 : (complain("umount", ended.error()), kFailed);
 }
 
 }  // namespace meshfs

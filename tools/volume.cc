@@ -77,6 +77,8 @@ Status use_names(MeteredStore& store, Meta& meta, MountOptions& options, const s
 }  // namespace
 
 Status with_volume(const Source& source, MountOptions options, const std::function<Status(OpenVolume&)>& use) {
+    // -o create: of a directory that is empty or not there, too.  A store that is only read is not made.
+    options.store.make_directory = options.create && !options.store.read_only;
     MeteredStore store(TRY(open_store_when_free(source, options.store)));
     TRY(make_volume_if_absent(store, source, options.create));
     VolumeInfo volume = TRY(read_volume(store));

@@ -66,8 +66,6 @@ public:
     // began, waits for an operation of this mount.
     Status wait_for_free(const ObjectName& object);
     Result<SessionState> look_at(SessionId other);
-    // Intents of the dead: a mount that only reads leaves them to others, but nobody else can have an embedded store.
-    bool may_finish() const { return session != nullptr || store.is_exclusive(); }
     // EROFS in a read-only mount, ESHUTDOWN in one that was declared dead.
     Status check_may_change() const;
     Time now() { return clock.now(); }

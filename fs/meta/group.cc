@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fs/base/wire.h"
+#include "fs/meta/intent.h"
 
 namespace meshfs {
 namespace {
@@ -52,6 +53,13 @@ Result<GroupView> read_group(MetaCore& core, const ObjectName& object, const Wan
         bool is_in_use = view.lease.kind == Lease::Kind::exclusive && (view.lease.flags & Lease::write_through) == 0 &&
                          !view.lease.is_kept_by(core.session_id());
         if (!is_in_use) return view;
+        // Nobody else can have an embedded store: who had the group is dead.  What is in the store is whole, but for an
+        // operation that it had begun, and who only reads must not finish that.
+        if (!core.session && core.store.is_exclusive()) {
+            if (!TRY(is_half_done(core, object, view.lease))) return view;
+            return fail(EBUSY, "object " + object.name + " is half changed by a mount that died; mount the volume once, not "
+                                                         "read-only, and it is finished");
+        }
         // A mount that only reads judges nobody: what a silent one had not written, nobody has seen.
         if (!core.session && (view.lease.flags & Lease::kept) != 0) {
             if (since == 0) since = core.clock.boot_ns();

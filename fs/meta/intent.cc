@@ -285,6 +285,14 @@ Result<std::set<std::string>> made_by_intents(MetaCore& core, SessionId session)
     return made;
 }
 
+Result<bool> is_half_done(MetaCore& core, const ObjectName& object, const Lease& lease) {
+    if (lease.kind != Lease::Kind::exclusive) return false;
+    for (const auto& [number, records] : TRY(read_intents(core, lease.session)))
+        for (const IntentStep& step : TRY(intent_of(lease.session, records)))
+            if (step.kind == IntentStep::Kind::leased && step.object == object && step.held == lease) return true;
+    return false;
+}
+
 Status finish_intents(MetaCore& core, SessionId dead) {
     for (const auto& [number, records] : TRY(read_intents(core, dead))) {
         auto intent = intent_of(dead, records);

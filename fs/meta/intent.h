@@ -90,6 +90,10 @@ Status finish_intents(MetaCore& core, SessionId dead);
 // The objects that intents in a session's object make, done or not.
 Result<std::set<std::string>> made_by_intents(MetaCore& core, SessionId session);
 
+// Has the session that has `lease` on this object begun an operation that is still to change it?  False as well if
+// `lease` is nobody's.
+Result<bool> is_half_done(MetaCore& core, const ObjectName& object, const Lease& lease);
+
 // Goes on with what commit_intent() could not end, and removes keys of intents that are over.  Each beat.
 void tend_intents(MetaCore& core);
 

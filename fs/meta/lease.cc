@@ -161,8 +161,8 @@ Status wait_for_holder(MetaCore& core, const ObjectName& object, const Lease& le
         return {};
     }
     // Only now is the list of its intents final.  What none of them gives away is freed.
-    if (!core.may_finish()) return fail(EIO, "object " + object.name + " is held by a mount that is gone; a mount that "
-                                                                       "may write finishes what it began");
+    if (!core.session) return fail(EBUSY, "object " + object.name + " is held by a mount that is gone; a mount that may "
+                                                                    "write finishes what it began");
     if (state == SessionState::dead) TRY(finish_intents(core, lease.session));
     auto status = core.store.apply(std::move(Mutation(object)
                                                  .xattr_is(kLeaseXattr, lease_value)

@@ -3,6 +3,8 @@
 
 #include "fs/base/wire.h"
 #include "fs/meta/format.h"
+#include "fs/meta/intent.h"
+#include "fs/meta/ops/hooked_store.h"
 #include "test/fixtures.h"
 
 namespace meshfs::test {
@@ -315,6 +317,36 @@ TEST_F(CheckTest, WhatIsHeldByTheLivingIsLeftAlone) {
     ASSERT_EQ(found.size(), 1u) << join_lines(found);
     EXPECT_TRUE(found[0].starts_with("note")) << found[0];
     EXPECT_EQ(counts_.wrong, 0u);
+}
+
+TEST_F(CheckTest, WhatAMountThatDiedHadIsReadAndNotChanged) {
+    HookedStore only(std::make_unique<MemoryStore>(cluster_));
+    only.claims_exclusive = true;
+    only.before_mutation = [](const Mutation& m) { ADD_FAILURE() << m.object().name << " was changed"; };
+    Ino d = m().ino("/d");
+    auto group = group_of("/d");
+    std::string before = must(raw_.ask(std::move(Query(group).xattrs()))).xattrs[kLeaseXattr];
+    const Lease held = exclusive_lease(SessionId{99}, 77);
+    must(raw_.apply(std::move(Mutation(group).set_xattr(kLeaseXattr, encode(held)))));
+    auto reader = must(Meta::open(only, Clock::system(), {.read_only = true}));
+    std::vector<std::string> notes;
+    CheckOptions options;
+    options.found = [&](const Finding& f) { notes.push_back(f.object + " " + f.what); };
+    EXPECT_EQ(must(check_volume(*reader, options)).wrong, 0u);
+    EXPECT_EQ(notes, std::vector<std::string>());
+    EXPECT_OK(reader->lookup(d, "file"));
+    // It had begun to change it.
+    Intent intent{{.kind = IntentStep::Kind::leased, .object = group, .held = held, .next = free_lease(78)}};
+    must(raw_.apply(std::move(
+        Mutation(session_object(held.session)).create().set_keys({{intent_key(1, 0), encode_intent(intent).at(0)}}))));
+    EXPECT_EQ(must(check_volume(*reader, options)).wrong, 0u);
+    ASSERT_EQ(notes.size(), 1u) << join_lines(notes);
+    EXPECT_NE(notes[0].find(group.name + " is held by session 99, which is no more"), std::string::npos) << notes[0];
+    EXPECT_ERRNO(reader->lookup(d, "file"), EBUSY);
+    EXPECT_OK(reader->close());
+    reader.reset();
+    only.stop();
+    must(raw_.apply(std::move(Mutation(group).set_xattr(kLeaseXattr, before))));
 }
 
 TEST_F(CheckTest, ASessionThatCannotBeReadIsDeclaredDead) {

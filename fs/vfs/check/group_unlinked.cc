@@ -36,6 +36,7 @@ Status GroupPass::judge_numbers() {
         auto record = value ? decode_away(*value) : Result<AwayRecord>(fail(ENOENT));
         if (record.ok() && !record->is_linked && record->group == role_.group && record->slot == f.anchor) continue;
         auto home = ops::find_home(scene_.core, f.ino);
+        if (home.code() == EBUSY) continue;  // half done by one that died, which was told
         if (!home.ok() && home.code() != ESTALE && home.code() != EIO) return home.error();
         bool is_here = home.ok() && (home->kind == ops::Home::Kind::linked ||
                                      (home->object == object_ && home->key == name_key(f.name)));
@@ -105,7 +106,8 @@ Status GroupPass::judge_unlinked(const std::string& key, const std::string& valu
 
 Status GroupPass::judge_freed(const std::string& key, const std::string& value, const UnlinkedRecord& record) {
     auto inode = ops::get(scene_.core, record.inode.ino);
-    if (inode.code() == ESTALE || inode.code() == EIO || inode.code() == ENOENT) return {};  // told where that is
+    if (inode.code() == EBUSY || inode.code() == ESTALE || inode.code() == EIO || inode.code() == ENOENT)
+        return {};  // told where that is
     if (!inode.ok()) return inode.error();
     if (!do_overlap(record.inode.map.extents, inode->map.extents)) return {};
     suspect(key, "frees bytes that file " + hex(raw(record.inode.ino)) + " still maps", "it is taken away",

@@ -1,5 +1,6 @@
 // What a directory's groups do not show by themselves: who has them, where the directory is, which ranges it has.
 #include "fs/base/wire.h"
+#include "fs/meta/intent.h"
 #include "fs/meta/ops/inode_home.h"
 #include "fs/meta/ops/names.h"
 #include "fs/meta/ops/ops.h"
@@ -70,19 +71,28 @@ Status Walk::judge_lease(GroupPass& pass, const GroupRole& role, const Task& tas
     const Lease lease = *pass.lease;
     const ObjectName object = group_object(role.group);
     Finding finding{.object = object.name, .key = kLeaseXattr, .path = task.path};
-    // Of a mount between its operations: what is in the store is whole.
-    if ((lease.flags & Lease::kept) != 0) return {};
+    // Of a living mount between its operations: what is in the store is whole.
+    if ((lease.flags & Lease::kept) != 0 && options_.live) return {};
     if (lease.kind == Lease::Kind::exclusive) {
-        // What it holds may be half done, and is its business.
         std::string holder = "is held by session " + std::to_string(raw(lease.session));
-        pass.suspects.clear();
         if (options_.live) {
+            // What it holds may be half done, and is its business.
+            pass.suspects.clear();
             finding.state = Finding::State::note;
             finding.what = holder + ": was not judged";
             pass.suspects.push_back({std::move(finding), nullptr});
             return {};
         }
-        finding.what = holder + ", which is no more";
+        // What one that died had not begun to change is whole, and whoever wants it takes it.  An intent that cannot be
+        // read was told.
+        auto is_half = is_half_done(scene_.core, object, lease);
+        if (!is_half.ok() && is_half.code() != EIO) return is_half.error();
+        if (is_half.ok() && !*is_half) return {};
+        pass.suspects.clear();
+        // Not wrong: the next mount does the same.  Only who may write can do it before the rest is looked at.
+        if (!options_.repair && is_half.ok()) finding.state = Finding::State::note;
+        finding.what = holder + ", which is no more and had begun to change it: was not judged; the next mount, or --repair, "
+                                "finishes that";
         finding.repair = "what that session had begun is finished, and the group is freed";
         pass.suspects.push_back({std::move(finding), [this, object] { return scene_.core.wait_for_free(object); }});
         return {};
@@ -137,6 +147,7 @@ void Walk::judge_inode(GroupPass& pass, const GroupRole& role, const Task& task)
 Result<bool> Walk::is_named_by(Ino directory, Ino parent, const std::string& name) {
     auto view = read_range(scene_.core, parent, name, {.keys = {name_key(name)}});
     if (view.code() == ESTALE || view.code() == ENOENT || view.code() == EIO || view.code() == ENOTDIR) return false;
+    if (view.code() == EBUSY) return true;  // half done, which was told: nobody is accused
     if (!view.ok()) return view.error();
     auto dentry = view->record(decode_dentry, name_key(name));
     return dentry.ok() && *dentry && (*dentry)->kind == Dentry::Kind::directory && (*dentry)->ino == directory;
@@ -161,6 +172,7 @@ Status Walk::judge_place(GroupPass& pass, const GroupRole& role, const Task& tas
         finding.what = "says that the root is in another directory";
     } else {
         auto name = ops::name_of(scene_.core, task.directory);
+        if (name.code() == EBUSY) return {};  // half done, which was told
         if (!name.ok() && name.code() != ESTALE && name.code() != ENOENT && name.code() != EIO) return name.error();
         bool is_here =
             name.ok() && name->first == task.parent && name->second == task.name && record->parent == task.parent;
