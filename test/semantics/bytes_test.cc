@@ -144,9 +144,9 @@ protected:
     Status set(Mount& mount, uint64_t handle, int type, uint64_t first, uint64_t last, bool flock = false) {
         Vfs::LockRequest request{.handle = handle, .owner = 1, .type = type, .first = first, .last = last, .pid = 1,
                                  .flock = flock};
-        Status answer = fail(EINPROGRESS);
-        mount.vfs->setlk(mount.ino("/f"), request, [&](Status done) { answer = done; });
-        return answer;
+        auto answer = std::make_shared<Status>(fail(EINPROGRESS));  // it may come after this returned
+        mount.vfs->setlk(mount.ino("/f"), request, [answer](Status done) { *answer = done; });
+        return *answer;
     }
 };
 
