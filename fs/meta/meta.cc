@@ -64,7 +64,11 @@ Meta::Meta(Store& store, Clock& clock, MetaOptions options, VolumeInfo volume)
       commit_ns_(options_.commit_ns),
       is_synchronous_(options_.synchronous) {}
 
-Meta::~Meta() { stop_anew(); }
+// The session's threads tell this object of its death: they end while all of it is there.
+Meta::~Meta() {
+    stop_anew();
+    core_.reset();
+}
 
 Result<std::unique_ptr<Meta>> Meta::open(Store& store, Clock& clock, MetaOptions options) {
     VolumeInfo info = TRY(read_volume(store));
