@@ -118,7 +118,8 @@ void Vfs::setlk(Ino ino, const LockRequest& request, Then<void> then) {
     else done = meta_.unlock(ino, *wanted);
     if (!done) return then(done);
     // After a lock again: another thread of its owner may have unlocked meanwhile.
-    locks ? remember(*core_, ino, request) : forget_owner(*core_, request);
+    if (locks) remember(*core_, ino, request);
+    else forget_owner(*core_, request);
     core_->lock_waits->try_again(ino);  // also after a lock: it may have been a weaker one than before
     if (locks) look_anew(*core_, ino, std::move(then));
     else then({});
@@ -131,8 +132,9 @@ void Vfs::setlkw(Ino ino, const LockRequest& request, uint64_t ticket, Then<void
     auto wanted = lock_of(*core_, request);
     if (!wanted) return then(wanted.error());
     remember(*core_, ino, request);
-    core_->lock_waits->wait(ticket, ino, *wanted, [this, ino, then = std::move(then)](Status done) {
+    core_->lock_waits->wait(ticket, ino, *wanted, [this, ino, request, then = std::move(then)](Status done) {
         if (!done) return then(done);
+        remember(*core_, ino, request);  // as in setlk()
         core_->lock_waits->try_again(ino);
         look_anew(*core_, ino, then);
     });

@@ -202,11 +202,14 @@ void Publisher::publish_marked() {
 void Publisher::publish_queued(const std::shared_ptr<OpenInode>& file) {
     file->is_dirty_listed = false;  // from here on a write marks it anew
     auto done = publish(*file);
-    if (!done && open_inodes_.is_last_use(*file) && is_unlinked(file->ino)) {
-        // Nobody can read it any more, and what of it is stored may be the room that is missing.
+    auto nameless = !done && open_inodes_.is_last_use(*file) ? meta_.get(file->ino) : Result<Inode>(fail(ENOENT));
+    if (nameless.ok() && nameless->links == 0) {
+        // Nobody can read it here any more, and what of it is stored may be the room that is missing.  Where other mounts
+        // may be, one of them may have it open, and reads what is published.
+        const bool is_alone = meta_.keep_name_ns() > 0;
         {
             MyTurn turn(file->turn);
-            (void)file->data->truncate(0);
+            (void)file->data->truncate(is_alone ? 0 : std::min(nameless->map.size, file->data->size()));
         }
         done = publish(*file);
     }

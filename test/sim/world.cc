@@ -100,9 +100,9 @@ private:
         if (random.chance(0.4)) shared_.split_names = 2;  // splits in the middle of everything
         shared_.hold = random.chance(0.75);
         shared_.synchronous = random.chance(0.2);
+        shared_.has_deaf_kernels = options_.planted == Planted::deaf_kernels;
         const size_t count = random.between(2, 3);
         for (uint32_t number = 1; number <= count; ++number) {
-            shared_.has_deaf_kernels = options_.planted == Planted::deaf_kernels;
             clients_.push_back(std::make_unique<Client>(shared_, number, faults));
             Client* client = clients_.back().get();
             client->store().set_filter(filter_of(options_.planted));
