@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "fs/base/scheduler.h"
+#include "fs/base/waiting.h"
 
 namespace meshfs {
 namespace {
@@ -30,6 +31,7 @@ public:
     }
     void sleep_ns(int64_t ns) override {
         if (Scheduler* scheduler = Scheduler::current()) return scheduler->sleep_until(scheduler->boot_ns() + ns);
+        before_waiting();
         timespec left{ns / kNsPerSecond, ns % kNsPerSecond};
         while (nanosleep(&left, &left) != 0 && errno == EINTR) {
         }

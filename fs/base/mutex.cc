@@ -4,6 +4,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/scheduler.h"
+#include "fs/base/waiting.h"
 
 namespace meshfs {
 
@@ -14,13 +15,14 @@ void Mutex::lock_contended() {
 
 void CondVar::wait(Mutex& mutex) {
     if (Scheduler* scheduler = Scheduler::current()) scheduler->wait(this, mutex, INT64_MAX);
-    else waiting_.wait(mutex.mutex_);
+    else before_waiting(), waiting_.wait(mutex.mutex_);
 }
 
 bool CondVar::wait_until(Mutex& mutex, int64_t boot_ns) {
     if (Scheduler* scheduler = Scheduler::current()) return scheduler->wait(this, mutex, boot_ns);
     int64_t left_ns = boot_ns - Clock::system().boot_ns();
     if (left_ns <= 0) return false;
+    before_waiting();
     waiting_.wait_for(mutex.mutex_, std::chrono::nanoseconds(left_ns));
     return Clock::system().boot_ns() < boot_ns;
 }

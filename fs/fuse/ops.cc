@@ -1,7 +1,7 @@
 // Names, inodes and their attributes: from the kernel's words to the calls of Vfs.
 //
 // The kernel has checked modes and ACLs (default_permissions); what remains to be decided is decided in fs/vfs and
-// fs/meta.  All of these may wait for the store, so all run on the workers.
+// fs/meta.  All of these may wait for the store.
 #include <sys/xattr.h>
 
 #include "fs/fuse/ops_shared.h"
@@ -13,7 +13,7 @@ std::string_view kDot = ".", kDotDot = "..";
 
 // "." and ".." come from open_by_handle_at and NFS, for any number ever given out, files too.
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) noexcept {
-    on_worker(req, Op::lookup, parent, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::lookup, parent, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
         if (name == kDotDot && request.ino == request.session->settings().root)
             return reply_entry(request, vfs.lookup(c, request.ino, kDot));  // nothing above the root of a mount
         if (name == kDot) {
@@ -43,7 +43,7 @@ void op_forget_multi(fuse_req_t req, size_t count, fuse_forget_data* forgets) no
 
 void op_getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
     uint64_t handle = file ? file->fh : 0;
-    on_worker(req, Op::getattr, ino, [handle](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::getattr, ino, [handle](Vfs& vfs, const Request& request, const Caller& c) {
         reply_attributes(request, vfs.getattr(c, request.ino, handle));
     });
 }
@@ -63,46 +63,46 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat* to, int which, fuse
     if (which & FUSE_SET_ATTR_CTIME) set.ctime = time_of(to->st_ctim);
     set.kill_suid_sgid = incoming().kill_suid_sgid;
     set.handle = file ? file->fh : 0;
-    on_worker(req, Op::setattr, ino, [set](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::setattr, ino, [set](Vfs& vfs, const Request& request, const Caller& c) {
         reply_attributes(request, vfs.setattr(c, request.ino, set));
     });
 }
 
 void op_readlink(fuse_req_t req, fuse_ino_t ino) noexcept {
-    on_worker(req, Op::readlink, ino, [](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::readlink, ino, [](Vfs& vfs, const Request& request, const Caller& c) {
         auto target = vfs.readlink(c, request.ino);
         target.ok() ? reply_bytes(request, *target) : reply_error(request, target.error());
     });
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t rdev) noexcept {
-    on_worker(req, Op::mknod, parent,
+    carry_out(req, Op::mknod, parent,
               [name = std::string(name), mode, rdev](Vfs& vfs, const Request& request, const Caller& c) {
                   reply_entry(request, vfs.mknod(c, request.ino, name, mode, rdev));
               });
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) noexcept {
-    on_worker(req, Op::mkdir, parent,
+    carry_out(req, Op::mkdir, parent,
               [name = std::string(name), mode](Vfs& vfs, const Request& request, const Caller& c) {
                   reply_entry(request, vfs.mkdir(c, request.ino, name, mode));
               });
 }
 
 void op_unlink(fuse_req_t req, fuse_ino_t parent, const char* name) noexcept {
-    on_worker(req, Op::unlink, parent, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::unlink, parent, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
         reply_status(request, vfs.unlink(c, request.ino, name));
     });
 }
 
 void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char* name) noexcept {
-    on_worker(req, Op::rmdir, parent, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::rmdir, parent, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
         reply_status(request, vfs.rmdir(c, request.ino, name));
     });
 }
 
 void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const char* name) noexcept {
-    on_worker(req, Op::symlink, parent,
+    carry_out(req, Op::symlink, parent,
               [target = std::string(target), name = std::string(name)](Vfs& vfs, const Request& request,
                                                                        const Caller& c) {
                   reply_entry(request, vfs.symlink(c, target, request.ino, name));
@@ -112,7 +112,7 @@ void op_symlink(fuse_req_t req, const char* target, fuse_ino_t parent, const cha
 void op_rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t to, const char* to_name,
                unsigned flags) noexcept {
     Ino to_directory = session_of(req).ino_of(to);
-    on_worker(req, Op::rename, parent,
+    carry_out(req, Op::rename, parent,
               [name = std::string(name), to_directory, to_name = std::string(to_name), flags](
                   Vfs& vfs, const Request& request, const Caller& c) {
                   reply_status(request, vfs.rename(c, request.ino, name, to_directory, to_name, flags));
@@ -121,14 +121,14 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t t
 
 void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t to, const char* name) noexcept {
     Ino directory = session_of(req).ino_of(to);
-    on_worker(req, Op::link, ino,
+    carry_out(req, Op::link, ino,
               [directory, name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
                   reply_entry(request, vfs.link(c, request.ino, directory, name));
               });
 }
 
 void op_statfs(fuse_req_t req, fuse_ino_t ino) noexcept {
-    on_worker(req, Op::statfs, ino, [](Vfs& vfs, const Request& request, const Caller&) {
+    carry_out(req, Op::statfs, ino, [](Vfs& vfs, const Request& request, const Caller&) {
         auto numbers = vfs.statfs();
         numbers.ok() ? reply_statfs(request, *numbers) : reply_error(request, numbers.error());
     });
@@ -136,7 +136,7 @@ void op_statfs(fuse_req_t req, fuse_ino_t ino) noexcept {
 
 void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char* name, const char* value, size_t size,
                  int flags) noexcept {
-    on_worker(req, Op::setxattr, ino,
+    carry_out(req, Op::setxattr, ino,
               [name = std::string(name), value = std::string(value, size), flags](Vfs& vfs, const Request& request,
                                                                                   const Caller& c) {
                   reply_status(request, vfs.setxattr(c, request.ino, name, value, flags, false));
@@ -144,7 +144,7 @@ void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char* name, const char* v
 }
 
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) noexcept {
-    on_worker(req, Op::getxattr, ino,
+    carry_out(req, Op::getxattr, ino,
               [name = std::string(name), size](Vfs& vfs, const Request& request, const Caller& c) {
                   auto value = vfs.getxattr(c, request.ino, name);
                   value.ok() ? reply_xattr(request, *value, size) : reply_error(request, value.error());
@@ -152,7 +152,7 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, size_t size) 
 }
 
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size) noexcept {
-    on_worker(req, Op::listxattr, ino, [size](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::listxattr, ino, [size](Vfs& vfs, const Request& request, const Caller& c) {
         auto names = vfs.listxattr(c, request.ino);
         if (!names.ok()) return reply_error(request, names.error());
         std::string list;
@@ -162,13 +162,13 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size) noexcept {
 }
 
 void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char* name) noexcept {
-    on_worker(req, Op::removexattr, ino, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::removexattr, ino, [name = std::string(name)](Vfs& vfs, const Request& request, const Caller& c) {
         reply_status(request, vfs.removexattr(c, request.ino, name));
     });
 }
 
 void op_access(fuse_req_t req, fuse_ino_t ino, int mask) noexcept {
-    on_worker(req, Op::access, ino, [mask](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::access, ino, [mask](Vfs& vfs, const Request& request, const Caller& c) {
         reply_status(request, vfs.access(c, request.ino, mask));
     });
 }

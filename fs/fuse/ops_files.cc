@@ -1,7 +1,6 @@
 // Open files and directories: reading, writing, locks.
 //
-// read and write are started by the reader thread and answered by whoever completes them; everything else that may
-// wait runs on the workers.
+// read and write are started and answered by whoever completes them; everything else may wait for the store.
 #include <sys/file.h>
 
 #include <linux/fuse.h>
@@ -21,7 +20,7 @@ constexpr size_t kReplyInline = 64 * 1024;  // bytes; a larger one is not copied
 void op_open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
     int flags = file->flags;
     bool kill = incoming().kill_suid_sgid;
-    on_worker(req, Op::open, ino, [flags, kill](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::open, ino, [flags, kill](Vfs& vfs, const Request& request, const Caller& c) {
         auto opened = vfs.open(c, request.ino, flags);
         if (!opened.ok()) return reply_error(request, opened.error());
         if (kill) {  // O_TRUNC by one who may not keep setuid
@@ -40,7 +39,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
 
 void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* file) noexcept {
     int flags = file->flags;
-    on_worker(req, Op::create, parent,
+    carry_out(req, Op::create, parent,
               [name = std::string(name), mode, flags](Vfs& vfs, const Request& request, const Caller& c) {
                   auto opened = vfs.create(c, request.ino, name, mode, flags);
                   opened.ok() ? reply_create(request, *opened, flags) : reply_error(request, opened.error());
@@ -65,7 +64,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_fil
     Request request = session.begin(req, Op::read, ino);
     ByteRange range{static_cast<uint64_t>(offset), size};
     if (session.vfs().executor_for(request.ino) == nullptr) return start_read(request, file->fh, range);
-    session.post(request.ino, [request, handle = file->fh, range] { start_read(request, handle, range); });
+    session.run(request.ino, [request, handle = file->fh, range] { start_read(request, handle, range); });
 }
 
 void start_write(const Request& request, uint64_t handle, uint64_t offset, Buffer bytes, bool kill, bool from_cache) {
@@ -87,13 +86,13 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off
     bool may_wait = kill || (file->flags & (O_SYNC | O_DSYNC | O_APPEND)) != 0;
     if (!may_wait && session.vfs().executor_for(request.ino) == nullptr)
         return start_write(request, file->fh, at, std::move(bytes), kill, from_cache);
-    session.post(request.ino, [request, handle = file->fh, at, bytes = std::move(bytes), kill, from_cache] {
+    session.run(request.ino, [request, handle = file->fh, at, bytes = std::move(bytes), kill, from_cache] {
         start_write(request, handle, at, bytes, kill, from_cache);
     });
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
-    on_worker(req, Op::flush, ino,
+    carry_out(req, Op::flush, ino,
               [handle = file->fh, owner = file->lock_owner](Vfs& vfs, const Request& request, const Caller&) {
                   reply_status(request, vfs.flush(handle, owner));
               });
@@ -103,20 +102,20 @@ void op_release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
     FuseSession& session = session_of(req);
     Request request = session.begin(req, Op::release, ino);
     session.vfs().begin_release(file->fh);
-    session.post_release(request.ino, [request, handle = file->fh, flock = file->flock_release != 0] {
+    session.run_release(request.ino, [request, handle = file->fh, flock = file->flock_release != 0] {
         request.session->vfs().release(handle, flock);
         reply_ok(request);
     });
 }
 
 void op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, fuse_file_info* file) noexcept {
-    on_worker(req, Op::fsync, ino, [handle = file->fh, data_only](Vfs& vfs, const Request& request, const Caller&) {
+    carry_out(req, Op::fsync, ino, [handle = file->fh, data_only](Vfs& vfs, const Request& request, const Caller&) {
         reply_status(request, vfs.fsync(handle, data_only != 0));
     });
 }
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, fuse_file_info*) noexcept {
-    on_worker(req, Op::opendir, ino, [](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::opendir, ino, [](Vfs& vfs, const Request& request, const Caller& c) {
         auto handle = vfs.opendir(c, request.ino);
         handle.ok() ? reply_opendir(request, *handle) : reply_error(request, handle.error());
     });
@@ -126,7 +125,7 @@ void list(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, uint64_t ha
     // As many as fit if names have 16 bytes; the kernel comes again for more.
     size_t entries_max = std::max<size_t>(1, size / (plus ? FUSE_NAME_OFFSET_DIRENTPLUS + 16 : FUSE_NAME_OFFSET + 16));
     auto after = static_cast<uint64_t>(offset);
-    on_worker(req, plus ? Op::readdirplus : Op::readdir, ino,
+    carry_out(req, plus ? Op::readdirplus : Op::readdir, ino,
               [handle, after, entries_max, size, plus](Vfs& vfs, const Request& request, const Caller&) {
                   auto entries = vfs.readdir(handle, after, entries_max, plus);
                   if (!entries.ok()) return reply_error(request, entries.error());
@@ -145,14 +144,14 @@ void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, f
 void op_releasedir(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file) noexcept {
     FuseSession& session = session_of(req);
     Request request = session.begin(req, Op::releasedir, ino);
-    session.post_release(request.ino, [request, handle = file->fh] {
+    session.run_release(request.ino, [request, handle = file->fh] {
         request.session->vfs().releasedir(handle);
         reply_ok(request);
     });
 }
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, fuse_file_info* file) noexcept {
-    on_worker(req, Op::fsyncdir, ino, [handle = file->fh, data_only](Vfs& vfs, const Request& request, const Caller&) {
+    carry_out(req, Op::fsyncdir, ino, [handle = file->fh, data_only](Vfs& vfs, const Request& request, const Caller&) {
         reply_status(request, vfs.fsyncdir(handle, data_only != 0));
     });
 }
@@ -170,7 +169,7 @@ Vfs::LockRequest lock_request(const fuse_file_info* file, const struct flock* lo
 }
 
 void op_getlk(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file, struct flock* lock) noexcept {
-    on_worker(req, Op::getlk, ino,
+    carry_out(req, Op::getlk, ino,
               [wanted = lock_request(file, lock)](Vfs& vfs, const Request& request, const Caller&) {
                   auto held = vfs.getlk(request.ino, wanted);
                   held.ok() ? reply_lock(request, *held) : reply_error(request, held.error());
@@ -195,7 +194,7 @@ void wait_for_lock(fuse_req_t req, Op op, fuse_ino_t ino, Vfs::LockRequest wante
     }, wait);
     // libfuse calls the function above under the lock of `req`, and not after the reply; the answer is given on a
     // worker, so that it is never given by that very call.
-    session.post(request.ino, [request, wanted, wait] {
+    session.run(request.ino, [request, wanted, wait] {
         // Held until both the call and the answer are over: whoever is last deletes it.
         auto both = std::make_shared<std::atomic<bool>>(false);
         auto finish = [wait, both] {
@@ -220,7 +219,7 @@ void set_lock(fuse_req_t req, Op op, fuse_ino_t ino, const Vfs::LockRequest& wan
     auto work = [wanted](Vfs& vfs, const Request& request, const Caller&) {
         vfs.setlk(request.ino, wanted, [request](Status done) { reply_status(request, done); });
     };
-    on_worker(req, op, ino, work);
+    carry_out(req, op, ino, work);
 }
 
 void op_setlk(fuse_req_t req, fuse_ino_t ino, fuse_file_info* file, struct flock* lock, int waits) noexcept {
@@ -245,7 +244,7 @@ bool kills_privileges(const Caller& caller) { return caller.uid != 0; }
 void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                   fuse_file_info* file) noexcept {
     ByteRange range{static_cast<uint64_t>(offset), static_cast<uint64_t>(length)};
-    on_worker(req, Op::fallocate, ino,
+    carry_out(req, Op::fallocate, ino,
               [handle = file->fh, mode, range](Vfs& vfs, const Request& request, const Caller& c) {
                   auto done = vfs.fallocate(handle, mode, range, kills_privileges(c));
                   if (kills_privileges(c)) request.session->forget_privileges(request.ino);
@@ -254,7 +253,7 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
 }
 
 void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_file_info* file) noexcept {
-    on_worker(req, Op::lseek, ino, [handle = file->fh, offset, whence](Vfs& vfs, const Request& request, const Caller&) {
+    carry_out(req, Op::lseek, ino, [handle = file->fh, offset, whence](Vfs& vfs, const Request& request, const Caller&) {
         auto found = vfs.seek(handle, static_cast<uint64_t>(offset), whence);
         found.ok() ? reply_offset(request, *found) : reply_error(request, found.error());
     });
@@ -263,7 +262,7 @@ void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, fuse_fil
 void op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t from, fuse_file_info* file, fuse_ino_t to_number, off_t to,
                         fuse_file_info* to_file, size_t length, int flags) noexcept {
     if (flags != 0) return static_cast<void>(fuse_reply_err(req, EINVAL));
-    on_worker(req, Op::copy_file_range, ino,
+    carry_out(req, Op::copy_file_range, ino,
               [handle = file->fh, from, to_ino = session_of(req).ino_of(to_number), to_handle = to_file->fh, to,
                length](Vfs& vfs, const Request& request, const Caller& c) {
                   // One answer has 32 bits, and one request must not hold a worker for minutes.

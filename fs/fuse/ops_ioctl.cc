@@ -42,7 +42,7 @@ std::string_view bytes_of(const T& value) {
 }
 
 void get_flags(fuse_req_t req, fuse_ino_t ino, bool extended) {
-    on_worker(req, Op::ioctl, ino, [extended](Vfs& vfs, const Request& request, const Caller&) {
+    carry_out(req, Op::ioctl, ino, [extended](Vfs& vfs, const Request& request, const Caller&) {
         auto flags = vfs.get_flags(request.ino);
         if (!flags.ok()) return reply_error(request, flags.error());
         extended ? reply_ioctl(request, bytes_of(to_fsxattr(*flags))) : reply_ioctl(request, bytes_of(*flags));
@@ -50,7 +50,7 @@ void get_flags(fuse_req_t req, fuse_ino_t ino, bool extended) {
 }
 
 void set_flags(fuse_req_t req, fuse_ino_t ino, uint32_t flags) {
-    on_worker(req, Op::ioctl, ino, [flags](Vfs& vfs, const Request& request, const Caller& c) {
+    carry_out(req, Op::ioctl, ino, [flags](Vfs& vfs, const Request& request, const Caller& c) {
         auto done = vfs.set_flags(c, request.ino, flags);
         done.ok() ? reply_ioctl(request, {}) : reply_error(request, done.error());
     });

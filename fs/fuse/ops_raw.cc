@@ -40,7 +40,7 @@ void on_statx(FuseSession& session, const fuse_in_header& header, std::string_vi
     protocol::StatxIn in{};
     if (!take(rest, in)) return reply_error(request, fail(EINVAL));
     uint64_t handle = in.getattr_flags & FUSE_GETATTR_FH ? in.handle : 0;
-    session.post(request.ino, [request, caller = caller_of(header), handle, mask = in.sx_mask] {
+    session.run(request.ino, [request, caller = caller_of(header), handle, mask = in.sx_mask] {
         auto found = request.session->vfs().getattr(caller, request.ino, handle);
         found.ok() ? reply_statx(request, *found, mask) : reply_error(request, found.error());
     });
@@ -52,7 +52,7 @@ void on_tmpfile(FuseSession& session, const fuse_in_header& header, std::string_
     if (!take(rest, in)) return reply_error(request, fail(EINVAL));
     Caller caller = caller_of(header);
     caller.umask = in.umask;
-    session.post(request.ino, [request, caller, in] {
+    session.run(request.ino, [request, caller, in] {
         auto opened = request.session->vfs().tmpfile(caller, request.ino, in.mode, static_cast<int>(in.flags));
         opened.ok() ? reply_create(request, *opened, static_cast<int>(in.flags))
                     : reply_error(request, opened.error());
@@ -61,7 +61,7 @@ void on_tmpfile(FuseSession& session, const fuse_in_header& header, std::string_
 
 void on_syncfs(FuseSession& session, const fuse_in_header& header) {
     Request request = session.begin_raw(Op::syncfs, header.unique, header.nodeid);
-    session.post(request.ino, [request] { reply_status(request, request.session->vfs().syncfs()); });
+    session.run(request.ino, [request] { reply_status(request, request.session->vfs().syncfs()); });
 }
 
 void on_setxattr(FuseSession& session, const fuse_in_header& header, std::string_view rest) {
@@ -70,7 +70,7 @@ void on_setxattr(FuseSession& session, const fuse_in_header& header, std::string
     std::string name;
     if (!take(rest, in) || !take_name(rest, name) || rest.size() < in.size)
         return reply_error(request, fail(EINVAL));
-    session.post(request.ino, [request, caller = caller_of(header), name = std::move(name),
+    session.run(request.ino, [request, caller = caller_of(header), name = std::move(name),
                                value = std::string(rest.substr(0, in.size)), in] {
         bool kill_sgid = (in.setxattr_flags & protocol::kSetxattrAclKillSgid) != 0;
         auto done = request.session->vfs().setxattr(caller, request.ino, name, value, static_cast<int>(in.flags),

@@ -26,12 +26,12 @@ inline Caller caller_of(fuse_req_t req) {
     return caller;
 }
 
-// Runs `work(vfs, request, caller)` where it may block; it must answer the request.
+// Runs `work(vfs, request, caller)` where it may wait; it must answer the request.
 template <class Work>
-void on_worker(fuse_req_t req, Op op, uint64_t nodeid, Work work) {
+void carry_out(fuse_req_t req, Op op, uint64_t nodeid, Work work) {
     FuseSession& session = session_of(req);
     Request request = session.begin(req, op, nodeid);
-    session.post(request.ino, [request, caller = caller_of(req), work = std::move(work)]() mutable {
+    session.run(request.ino, [request, caller = caller_of(req), work = std::move(work)]() mutable {
         Vfs& vfs = request.session->vfs();
         vfs.wait_while_away();
         work(vfs, request, caller);

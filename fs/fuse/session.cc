@@ -92,9 +92,9 @@ Result<std::unique_ptr<FuseSession>> FuseSession::mount(Vfs& vfs, FuseSettings s
 }
 
 FuseSession::FuseSession(Vfs& vfs, FuseSettings settings)
-    : vfs_(vfs), settings_(std::move(settings)), workers_("worker", settings_.workers, settings_.queue_max),
-      releasers_("release", kReleaseThreads, settings_.queue_max), workers_lane_(workers_),
-      release_lane_(releasers_) {}
+    : vfs_(vfs), settings_(std::move(settings)),
+      crew_(reader_count(settings_) + settings_.workers, [this](ReceiveBuffer& buffer) { return read_request(buffer); }),
+      releasers_("release", kReleaseThreads, settings_.queue_max), release_lane_(releasers_) {}
 
 FuseSession::~FuseSession() {
     if (!fuse_) return;
@@ -244,17 +244,17 @@ Lane& FuseSession::lane_of(Executor& executor) {
     return *lane;
 }
 
-void FuseSession::post(Ino ino, Executor::Task task) {
-    Executor* own = vfs_.executor_for(ino);
-    (own ? lane_of(*own) : workers_lane_).post(std::move(task));
+void FuseSession::run(Ino ino, Executor::Task task) {
+    if (Executor* own = vfs_.executor_for(ino)) lane_of(*own).post(std::move(task));
+    else crew_.run(std::move(task));
 }
 
-void FuseSession::post_release(Ino ino, Executor::Task task) {
-    Executor* own = vfs_.executor_for(ino);
-    (own ? lane_of(*own) : release_lane_).post(std::move(task));
+void FuseSession::run_release(Ino ino, Executor::Task task) {
+    if (Executor* own = vfs_.executor_for(ino)) lane_of(*own).post(std::move(task));
+    else if (!crew_.run_here(task)) release_lane_.post(std::move(task));
 }
 
-size_t FuseSession::queued() { return workers_lane_.waiting(); }
+size_t FuseSession::queued() { return crew_.waiting(); }
 
 void FuseSession::note_privileged(Ino ino) {
     MutexLock lock(mutex_);
@@ -325,21 +325,22 @@ void FuseSession::take_request(ReceiveBuffer& buffer, char* bytes, size_t size) 
     }
 }
 
-void FuseSession::read_requests() {
-    name_this_thread("reader");
-    ReceiveBuffer buffer;
-    while (!stopping_) {
+bool FuseSession::read_request(ReceiveBuffer& buffer) {
+    if (!stopping_) {
         fuse_buf received{};
         received.mem = buffer.memory();
         int size = fuse_session_receive_buf(fuse_, &received);
         buffer.held(received.mem, settings_.io_bytes_max);
-        if (size == -EINTR || size == -EAGAIN) continue;
-        if (size <= 0) break;  // 0: the mount is gone
-        take_request(buffer, static_cast<char*>(received.mem), static_cast<size_t>(size));
+        if (size == -EINTR || size == -EAGAIN) return true;
+        if (size > 0) {
+            take_request(buffer, static_cast<char*>(received.mem), static_cast<size_t>(size));
+            return true;
+        }
     }
-    MutexLock lock(mutex_);
+    MutexLock lock(mutex_);  // stopped, or the mount is gone
     --reading_;
     changed_.notify_all();
+    return false;
 }
 
 void FuseSession::start_reader() {
@@ -347,7 +348,7 @@ void FuseSession::start_reader() {
         MutexLock lock(mutex_);
         ++reading_;
     }
-    readers_.emplace_back([this] { read_requests(); });
+    crew_.add_reader();
 }
 
 void FuseSession::run(std::function<void()> ready) {
@@ -370,11 +371,11 @@ void FuseSession::run(std::function<void()> ready) {
         vfs_.set_invalidator(invalidate_->hooks());
         ready();
     }
-    join_readers();
+    end_readers();
     finish_requests();
 }
 
-void FuseSession::join_readers() {
+void FuseSession::end_readers() {
     {
         MutexLock lock(mutex_);
         while (reading_ > 0 && !stopping_) changed_.wait(mutex_);
@@ -383,11 +384,9 @@ void FuseSession::join_readers() {
     while (true) {
         MutexLock lock(mutex_);
         if (reading_ == 0) break;
-        for (auto& reader : readers_) pthread_kill(reader.native_handle(), kWakeSignal);
+        crew_.interrupt_readers(kWakeSignal);
         changed_.wait_until(mutex_, Clock::system().boot_ns() + 10 * kNsPerMs);
     }
-    for (auto& reader : readers_) reader.join();
-    readers_.clear();
 }
 
 void FuseSession::finish_requests() {
@@ -406,7 +405,7 @@ void FuseSession::finish_requests() {
         MutexLock lock(mutex_);
         while (in_flight_ > 0) changed_.wait_until(mutex_, Clock::system().boot_ns() + kNsPerSecond);
     }
-    workers_lane_.drain();
+    crew_.drain();
     release_lane_.drain();
     {
         MutexLock lock(lanes_mutex_);

@@ -1,8 +1,8 @@
 // One mount: the connection to the kernel, the threads that read it, and the pools that answer.
 //
-// Readers decode, answer from memory, start transfers or queue; they never wait for a store, another request or a
-// notification.  Everything that may block runs on the workers, on a plugin's own pool, or, for RELEASE, on a lane
-// of its own that a full queue cannot hold up.
+// Who reads a request carries it out, and before he waits for a store, another request or a notification somebody else
+// reads on (crew.h).  Plugins' calls run on their own pools; RELEASE, with everybody waiting, on a lane of its own that a full
+// queue cannot hold up.
 #pragma once
 
 #include <array>
@@ -11,13 +11,13 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "fs/base/executor.h"
 #include "fs/base/mutex.h"
+#include "fs/fuse/crew.h"
 #include "fs/fuse/feature.h"
 #include "fs/fuse/invalidate.h"
 #include "fs/fuse/lane.h"
@@ -78,10 +78,10 @@ public:
     Request begin(fuse_req* handle, Op op, uint64_t nodeid);
     Request begin_raw(Op op, uint64_t unique, uint64_t nodeid);
     void end(const Request& request, int code);  // for reply.cc
-    // Runs the task where calls about this number may block.
-    void post(Ino ino, Executor::Task task);
-    void post_release(Ino ino, Executor::Task task);
-    void post_reply(Executor::Task task) { workers_lane_.post(std::move(task)); }
+    // Where calls about this number may wait: in this call, or later.
+    void run(Ino ino, Executor::Task task);
+    void run_release(Ino ino, Executor::Task task);
+    void post_reply(Executor::Task task) { crew_.post(std::move(task)); }
     // The root of the mount is 1 for the kernel, whatever directory it is.
     Ino ino_of(uint64_t nodeid) const { return nodeid == 1 ? settings_.root : Ino{nodeid}; }
     uint64_t nodeid_of(Ino ino) const { return ino == settings_.root ? 1 : raw(ino); }
@@ -97,10 +97,10 @@ public:
 private:
     FuseSession(Vfs& vfs, FuseSettings settings);
     Status connect();
-    void read_requests();
+    bool read_request(ReceiveBuffer& buffer);
     void take_request(ReceiveBuffer& buffer, char* bytes, size_t size);
     void start_reader();
-    void join_readers();
+    void end_readers();
     void finish_requests();
     void describe(uint64_t flags, uint32_t max_write);  // INIT's answer, for features()
     Lane& lane_of(Executor& executor);
@@ -119,7 +119,7 @@ private:
 
     Mutex mutex_;
     CondVar changed_;
-    size_t reading_ GUARDED_BY(mutex_) = 0;  // reader threads that have not ended
+    size_t reading_ GUARDED_BY(mutex_) = 0;  // who have not seen the end
     bool is_settled_ GUARDED_BY(mutex_) = false;  // INIT is answered
     bool is_over_ GUARDED_BY(mutex_) = false;     // requests in flight are finished
     uint64_t ticket_ GUARDED_BY(mutex_) = 0;
@@ -128,14 +128,12 @@ private:
     static constexpr size_t kPrivilegedMax = 65'536;
     std::unordered_set<Ino> privileged_ GUARDED_BY(mutex_);
 
-    Executor workers_;
+    Crew crew_;
     Executor releasers_;
-    Lane workers_lane_;
     Lane release_lane_;
     Mutex lanes_mutex_;
     std::unordered_map<Executor*, std::unique_ptr<Lane>> lanes_ GUARDED_BY(lanes_mutex_);  // plugins' pools
     std::unique_ptr<Invalidate> invalidate_;
-    std::vector<std::thread> readers_;  // of run()
 };
 
 }  // namespace meshfs

@@ -5,6 +5,7 @@
 
 #include <charconv>
 
+#include "fs/base/waiting.h"
 #include "fs/store/rados_errors.h"
 
 namespace meshfs {
@@ -24,6 +25,7 @@ Result<uint32_t> count_groups(RadosLink& link, const RadosPool& pool) {
         name += c;
     }
     const std::string command = R"({"prefix": "osd pool get", "pool": ")" + name + R"(", "var": "pg_num"})";
+    before_waiting();
     int code = link.rados().mon_command(command, none, &answer, &why);
     if (code < 0) return error_of_rados(code, "pool " + pool.name);
     const std::string text = answer.to_str();

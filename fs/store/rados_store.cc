@@ -5,6 +5,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/base/waiting.h"
 #include "fs/store/rados_capacity.h"
 #include "fs/store/rados_errors.h"
 #include "fs/store/rados_fence.h"
@@ -251,6 +252,7 @@ Result<Capacity> RadosStore::ask_capacity(const RadosPool& pool) {
     ceph::bufferlist none, answer;
     std::string why;
     const std::string command = R"({"prefix": "df", "detail": "detail", "format": "json"})";
+    before_waiting();
     int code = link_->rados().mon_command(command, none, &answer, &why);
     if (code < 0) return error_of_rados(code, "capacity of pool " + pool.name);
     return capacity_from_df(answer.to_str(), librados::IoCtx(pool.io).get_pool_name());
