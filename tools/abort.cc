@@ -11,8 +11,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int kFailed = 1, kUsage = 2;
-
 // Without the daemon, which may be what hangs.
 Status abort_in_kernel(const Daemon& daemon) {
     std::string minor = daemon.device.substr(daemon.device.find(':') + 1);

@@ -16,8 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-enum Exit { kClean = 0, kRepaired = 1, kWrong = 4, kFailed = 8, kUsage = 16, kStopped = 32 };
-
 // More are counted, and shown by the next run once these are repaired.
 constexpr size_t kFindingsMax = 10'000;
 
@@ -123,13 +121,13 @@ int run(const CheckArguments& arguments) {
     }
     if (!told.ok()) {
         const Error& error = told.error();
-        if (error.code() == EINTR) return complain("check", "stopped; not everything was looked at"), kStopped;
+        if (error.code() == EINTR) return complain("check", "stopped; not everything was looked at"), fsck_exit::kStopped;
         complain("check", error.code() == EINVAL && !error.detail().empty() ? error.detail() : error.text());
-        return error.code() == EINVAL ? kUsage : kFailed;
+        return error.code() == EINVAL ? fsck_exit::kUsage : fsck_exit::kFailed;
     }
     if (arguments.as_json) std::printf("%s\n", text_of(*told).c_str());
     else print(*told, arguments.quiet);
-    return ((*told)["wrong"] > 0 ? kWrong : kClean) | ((*told)["repaired"] > 0 ? kRepaired : kClean);
+    return ((*told)["wrong"] > 0 ? fsck_exit::kWrong : 0) | ((*told)["repaired"] > 0 ? fsck_exit::kRepaired : 0);
 }
 
 }  // namespace
@@ -161,7 +159,7 @@ int run_check(int argc, char** argv) {
     app.footer(
         "example: meshfs check --repair /srv/mesh\n"
         "exit: 0 nothing wrong, 1 repaired, 4 wrong, 8 failed, 16 usage, 32 stopped (as fsck(8))");
-    if (auto status = read_arguments(app, "check", argc, argv, kUsage)) return *status;
+    if (auto status = read_arguments(app, "check", argc, argv, fsck_exit::kUsage)) return *status;
     return run(arguments);
 }
 

@@ -8,6 +8,15 @@
 
 namespace meshfs {
 
+// Exit statuses of most commands; those of mount and umount are mount(8)'s, those of check fsck(8)'s.
+inline constexpr int kFailed = 1, kUsage = 2;
+namespace mount_exit {
+inline constexpr int kUsage = 1, kSystem = 2, kFailed = 32;
+}
+namespace fsck_exit {
+inline constexpr int kRepaired = 1, kWrong = 4, kFailed = 8, kUsage = 16, kStopped = 32;  // bits
+}
+
 int run_format(int argc, char** argv);
 int run_mount(int argc, char** argv);
 int run_umount(int argc, char** argv);

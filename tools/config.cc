@@ -11,8 +11,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int kFailed = 1, kUsage = 2;
-
 Status check_plugins(const Config& config) {
     for (const PluginTable& table : config.plugins()) {
         PluginConfig wanted{table.module, table.prefix, table.settings, table.where};

@@ -38,6 +38,11 @@ std::vector<Daemon> mounts_of(const Source& source) {
     return found;
 }
 
+std::optional<Daemon> newest_living(std::vector<Daemon> mounts) {
+    std::erase_if(mounts, is_gone);
+    return mounts.empty() ? std::nullopt : std::optional(mounts.back());
+}
+
 std::optional<Daemon> mount_behind(const std::string& text) {
     char resolved[PATH_MAX];
     if (realpath(text.c_str(), resolved) != nullptr)
@@ -71,9 +76,7 @@ bool is_gone(const Daemon& daemon) { return says_nobody(connect_to(daemon.socket
 std::optional<Daemon> find_daemon(const std::string& text) {
     if (auto point = mount_point_named(text)) return daemon_of(*point);
     if (auto source = source_of_argument(text); source.ok()) {
-        auto mounts = mounts_of(*source);
-        std::erase_if(mounts, is_gone);
-        if (!mounts.empty()) return mounts.back();
+        if (auto living = newest_living(mounts_of(*source))) return living;
         if (auto serve = find_serve(normal_source(*source))) return serve;
     }
     return mount_behind(text);
@@ -81,13 +84,11 @@ std::optional<Daemon> find_daemon(const std::string& text) {
 
 std::optional<Daemon> find_mount(const std::string& text) {
     if (auto point = mount_point_named(text)) return daemon_of(*point);
-    if (auto source = source_of_argument(text); source.ok())
-        if (auto mounts = mounts_of(*source); !mounts.empty()) {
-            // The living ones are what is in use; a dead one is meant if it is all there is.
-            auto living = mounts;
-            std::erase_if(living, is_gone);
-            return living.empty() ? mounts.back() : living.back();
-        }
+    if (auto source = source_of_argument(text); source.ok()) {
+        auto mounts = mounts_of(*source);
+        if (auto living = newest_living(mounts)) return living;
+        if (!mounts.empty()) return mounts.back();  // a dead one is meant if it is all there is
+    }
     return mount_behind(text);
 }
 

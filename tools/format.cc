@@ -14,8 +14,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int kFailed = 1, kUsage = 2;
-
 struct FormatArguments {
     std::string source;
     std::vector<std::string> option_lists;

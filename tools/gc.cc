@@ -17,8 +17,6 @@ namespace meshfs {
 namespace {
 
 using nlohmann::json;
-constexpr int kFailed = 1, kUsage = 2;
-
 struct GcArguments {
     std::string target;
     std::vector<std::string> option_lists;

@@ -12,8 +12,6 @@ namespace meshfs {
 namespace {
 
 using nlohmann::json;
-constexpr int kFailed = 1, kUsage = 2;
-
 // Of a mount here, with what it settled on with the kernel; else of the store.
 Result<json> describe(const std::string& text, const std::vector<std::string>& option_lists) {
     if (auto daemon = find_daemon(text)) return ask(*daemon, {"info"});
@@ -43,7 +41,7 @@ void print_kernel(const json& kernel) {
     }
 }
 
-void print(const json& told) {
+void print_info(const json& told) {
     for (const auto& [key, value] : told.items()) {
         if (key == "options") {
             std::string all;
@@ -77,7 +75,7 @@ int run_info(int argc, char** argv) {
         return kFailed;
     }
     if (as_json) std::printf("%s\n", text_of(*found).c_str());
-    else print(*found);
+    else print_info(*found);
     return 0;
 }
 

@@ -43,19 +43,18 @@ Result<int> listen_on_path(const std::string& path, bool takes_over) {
     return fail(code, "cannot listen on " + path);
 }
 
+bool is_path(const std::string& address) { return address.starts_with('/'); }
+
 Result<int> listen_on_port(const std::string& address) {
+    TRY(check_address(address));
     size_t colon = address.rfind(':');
-    std::string host = address.substr(0, colon), port = colon == address.npos ? "" : address.substr(colon + 1);
+    std::string host = address.substr(0, colon), port = address.substr(colon + 1);
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
     addrinfo wanted{}, *found = nullptr;
     wanted.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
     wanted.ai_socktype = SOCK_STREAM;
-    // getaddrinfo takes any number, and the kernel its last 16 bits.
-    bool is_number = port.find_first_not_of("0123456789") == port.npos;
-    if (is_number && (port.size() > 5 || std::atoi(port.c_str()) < 1 || std::atoi(port.c_str()) > 65535))
-        return fail(EINVAL, "\"" + address + "\" has no port from 1 to 65535");
-    if (port.empty() || getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &wanted, &found) != 0)
-        return fail(EINVAL, "\"" + address + "\" is neither HOST:PORT nor the absolute path of a socket");
+    if (getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &wanted, &found) != 0)
+        return fail(EINVAL, "\"" + address + "\" names no host that is known here");
     std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, freeaddrinfo);
     int code = EADDRNOTAVAIL;
     for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
@@ -126,10 +125,21 @@ Result<ucred> Connection::peer() const {
     return peer;
 }
 
+Status check_address(const std::string& address) {
+    if (is_path(address)) return {};
+    size_t colon = address.rfind(':');
+    std::string port = colon == address.npos ? "" : address.substr(colon + 1);
+    if (port.empty() || port.find_first_not_of("0123456789") != port.npos)
+        return fail(EINVAL, "\"" + address + "\" is neither HOST:PORT nor the absolute path of a socket");
+    // getaddrinfo takes any number, and the kernel its last 16 bits.
+    if (port.size() > 5 || std::atoi(port.c_str()) < 1 || std::atoi(port.c_str()) > 65535)
+        return fail(EINVAL, "\"" + address + "\" has no port from 1 to 65535");
+    return {};
+}
+
 Result<std::unique_ptr<Listener>> Listener::open(const std::string& address, Serve serve) {
-    bool is_path = address.starts_with('/');
-    int fd = TRY(is_path ? listen_on_path(address, false) : listen_on_port(address));
-    return start(fd, is_path ? address : "", std::move(serve));
+    int fd = TRY(is_path(address) ? listen_on_path(address, false) : listen_on_port(address));
+    return start(fd, is_path(address) ? address : "", std::move(serve));
 }
 
 Result<std::unique_ptr<Listener>> Listener::open_path(const std::string& path, Serve serve) {

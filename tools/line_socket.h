@@ -60,6 +60,9 @@ private:
     Thread accepting_;
 };
 
+// Whether it is one that Listener::open() takes, without looking whether it is free.  EINVAL with a sentence.
+Status check_address(const std::string& address);
+
 // To a Unix socket.  ENOENT, ECONNREFUSED: nobody listens there.
 Result<std::unique_ptr<Connection>> connect_to(const std::string& path);
 

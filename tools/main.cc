@@ -36,8 +36,6 @@ void complain(const std::string& command, const Error& error) {
 
 namespace {
 
-constexpr int kUsage = 2;
-
 void print_help() {
     std::printf("usage: meshfs COMMAND [options] ...\n\n");
     for (const Command& command : commands()) std::printf("  %-10s %s\n", command.name, command.summary);

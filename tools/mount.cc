@@ -18,8 +18,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int kUsage = 1, kSystem = 2, kFailed = 32;
-
 struct MountArguments {
     std::string source, directory, type, mount_namespace;
     std::vector<std::string> option_lists;
@@ -46,7 +44,7 @@ void let_go_of_terminal() {
 int serve_in_foreground(const MountRequest& request) {
     log_to(request.options.log_target == "syslog" ? "stderr" : request.options.log_target);
     Status done = serve_mount(request, [] {});
-    return done.ok() ? 0 : fail_mount(done.error(), kFailed);
+    return done.ok() ? 0 : fail_mount(done.error(), mount_exit::kFailed);
 }
 
 int serve_as_daemon(const MountRequest& request, int tell_fd) {
@@ -54,7 +52,7 @@ int serve_as_daemon(const MountRequest& request, int tell_fd) {
     // Until it is mounted the user reads along; log lines go where they belong.
     if (!log_to(request.options.log_target)) {
         complain("mount", "cannot open the log \"" + request.options.log_target + "\": " + errno_name(errno));
-        return kUsage;
+        return mount_exit::kUsage;
     }
     bool told = false;
     Status done = serve_mount(request, [&] {
@@ -64,9 +62,9 @@ int serve_as_daemon(const MountRequest& request, int tell_fd) {
         close(tell_fd);
     });
     if (done.ok()) return 0;
-    if (!told) return fail_mount(done.error(), kFailed);
+    if (!told) return fail_mount(done.error(), mount_exit::kFailed);
     log_error("the mount ended with an error", {{"why", done.error().text()}});
-    return kFailed;
+    return mount_exit::kFailed;
 }
 
 int wait_for_daemon(pid_t daemon, int fd) {
@@ -81,15 +79,15 @@ int wait_for_daemon(pid_t daemon, int fd) {
     if (WIFEXITED(status) && WEXITSTATUS(status) != 0) return WEXITSTATUS(status);
     complain("mount", WIFSIGNALED(status) ? "the daemon was killed by signal " + std::to_string(WTERMSIG(status))
                                           : std::string("the daemon ended before it was mounted"));
-    return kFailed;
+    return mount_exit::kFailed;
 }
 
 int start_daemon(const MountRequest& request) {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return fail_mount(fail(errno, "cannot make a pipe"), kSystem);
+    if (pipe2(ends, O_CLOEXEC) != 0) return fail_mount(fail(errno, "cannot make a pipe"), mount_exit::kSystem);
     std::fflush(nullptr);
     pid_t daemon = fork();
-    if (daemon < 0) return fail_mount(fail(errno, "cannot start the daemon"), kSystem);
+    if (daemon < 0) return fail_mount(fail(errno, "cannot start the daemon"), mount_exit::kSystem);
     if (daemon == 0) {
         close(ends[0]);
         int status = serve_as_daemon(request, ends[1]);
@@ -121,16 +119,16 @@ int run_mount(int argc, char** argv) {
     MountArguments arguments;
     CLI::App app{"Shows a volume under DIR; returns when it can be used."};
     describe(app, arguments);
-    if (auto status = read_arguments(app, "mount", argc, argv, kUsage)) return *status;
+    if (auto status = read_arguments(app, "mount", argc, argv, mount_exit::kUsage)) return *status;
 
     auto source = source_of_argument(arguments.source);
-    if (!source.ok()) return fail_mount(source.error(), kUsage);
+    if (!source.ok()) return fail_mount(source.error(), mount_exit::kUsage);
     if (source->kind == Source::Kind::local) source->path = normal_source(*source);
     auto options = parse_mount_options(*source, split_options(arguments.option_lists), arguments.sloppy);
-    if (!options.ok()) return fail_mount(options.error(), kUsage);
+    if (!options.ok()) return fail_mount(options.error(), mount_exit::kUsage);
     if (std::find(options->given.begin(), options->given.end(), "remount") != options->given.end()) {
         Status done = arguments.fake ? Status() : remount(arguments.directory, options->given);
-        return done.ok() ? 0 : fail_mount(done.error(), done.code() == EINVAL ? kUsage : kFailed);
+        return done.ok() ? 0 : fail_mount(done.error(), done.code() == EINVAL ? mount_exit::kUsage : mount_exit::kFailed);
     }
     for (const auto& warning : options->warnings) complain("mount", "warning: " + warning);
     LogLevel level = LogLevel::info;
@@ -139,10 +137,10 @@ int run_mount(int argc, char** argv) {
     if (access("/dev/fuse", R_OK | W_OK) != 0) {
         const char* remedy = errno == EACCES ? "its mode is 0666 where users may mount: chmod 666 /dev/fuse"
                                              : "`modprobe fuse`, or in a container --device /dev/fuse";
-        return fail_mount(fail(errno, std::string("cannot use /dev/fuse; ") + remedy), kSystem);
+        return fail_mount(fail(errno, std::string("cannot use /dev/fuse; ") + remedy), mount_exit::kSystem);
     }
     auto directory = prepare_mount_directory(arguments.directory, options->nonempty);
-    if (!directory.ok()) return fail_mount(directory.error(), kFailed);
+    if (!directory.ok()) return fail_mount(directory.error(), mount_exit::kFailed);
     if (arguments.fake) return 0;
 
     MountRequest request{*source, *directory, *options};

@@ -10,6 +10,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/nearest.h"
+#include "tools/line_socket.h"
 
 namespace meshfs {
 namespace {
@@ -73,7 +74,7 @@ std::string full_path(const std::string& path) {
     return failed ? path : full.string();
 }
 
-int seconds_of(int64_t ns) { return static_cast<int>(std::clamp<int64_t>(ns / kNsPerSecond, 1, INT_MAX)); }
+int whole_seconds(int64_t ns) { return static_cast<int>(std::clamp<int64_t>(ns / kNsPerSecond, 1, INT_MAX)); }
 
 void add_store_rules(std::map<std::string, Rule>& r) {
     r["conf"] = {Value::needed, plain([](auto& o, auto& v) { o.store.conf = full_path(v); })};
@@ -81,7 +82,7 @@ void add_store_rules(std::map<std::string, Rule>& r) {
     r["keyring"] = {Value::needed, plain([](auto& o, auto& v) { o.store.keyring = full_path(v); })};
     r["config"] = {Value::needed, plain([](auto& o, auto& v) { o.config_path = full_path(v); })};
     r["mount_timeout"] = {Value::needed, [](MountOptions& o, const std::string& v) {
-        return set_duration(v, [&](int64_t ns) { o.store.mount_timeout_seconds = seconds_of(ns); });
+        return set_duration(v, [&](int64_t ns) { o.store.mount_timeout_seconds = whole_seconds(ns); });
     }};
 }
 
@@ -89,7 +90,7 @@ void add_waiting_rules(std::map<std::string, Rule>& r) {
     r["hard"] = {Value::none, plain([](auto& o, auto&) { o.soft = false; }), Remount::changes};
     r["soft"] = {Value::none, plain([](auto& o, auto&) { o.soft = true; }), Remount::changes};
     r["timeo"] = {Value::needed, [](MountOptions& o, const std::string& v) {
-        return set_duration(v, [&](int64_t ns) { o.timeo_seconds = seconds_of(ns); });
+        return set_duration(v, [&](int64_t ns) { o.timeo_seconds = whole_seconds(ns); });
     }, Remount::changes};
     r["umount_timeout"] = {Value::needed, [](MountOptions& o, const std::string& v) {
         return set_duration(v, [&](int64_t ns) { o.umount_timeout_ns = ns; });
@@ -147,15 +148,7 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
         o.log_target = v == "syslog" || v == "stderr" ? v : full_path(v);
     })};
     r["metrics"] = {Value::needed, [](MountOptions& o, const std::string& v) -> Status {
-        size_t colon = v.rfind(':');
-        bool is_port = colon != v.npos && colon + 1 < v.size() && v.find_first_not_of("0123456789", colon + 1) == v.npos;
-        if (!v.starts_with('/') && !is_port)
-            return fail(EINVAL, "\"" + v + "\" is neither HOST:PORT nor the absolute path of a socket");
-        if (!v.starts_with('/')) {
-            std::string port = v.substr(colon + 1);  // of digits
-            if (port.size() > 5 || std::stoi(port) < 1 || std::stoi(port) > 65535)
-                return fail(EINVAL, "\"" + v + "\" has no port from 1 to 65535");
-        }
+        TRY(check_address(v));
         o.metrics = v;
         return {};
     }};

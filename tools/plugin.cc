@@ -9,8 +9,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int kFailed = 1, kUsage = 2;
-
 int list_plugins(bool as_json) {
     nlohmann::json all = nlohmann::json::array();
     if (!as_json) std::printf("plugins in %s\n", plugin_directory().c_str());

@@ -14,8 +14,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int kFailed = 1, kUsage = 2;
-
 Status serve(const Source& source, OpenVolume& volume) {
     Mutex mutex;
     CondVar changed;

@@ -16,8 +16,6 @@ namespace meshfs {
 namespace {
 
 using nlohmann::json;
-constexpr int kFailed = 1, kUsage = 2;
-
 struct StatusArguments {
     std::string target;
     std::vector<std::string> option_lists;
@@ -116,7 +114,7 @@ void print_store_calls(const json& calls) {
                     latency(c["p99_us"].get<double>()).c_str());
 }
 
-void print(const json& told) {
+void print_status(const json& told) {
     std::string directory = told.value("directory", "");
     std::printf("%s%s\n", told["source"].get<std::string>().c_str(),
                 !directory.empty() ? (" at " + directory).c_str() : told.contains("pid") ? ", served" : ", not in use here");
@@ -136,7 +134,7 @@ int show(const StatusArguments& arguments) {
         std::printf("%s\n", text_of(*told).c_str());
     } else {
         if (arguments.watch_seconds > 0 && isatty(STDOUT_FILENO)) std::printf("\033[H\033[2J");
-        print(*told);
+        print_status(*told);
     }
     std::fflush(stdout);
     return 0;

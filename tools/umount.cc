@@ -16,8 +16,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int kUsage = 1, kFailed = 32;
-
 struct UmountArguments {
     std::string target, type, mount_namespace;
     bool lazy = false, force = false, fake = false, no_mtab = false, verbose = false, read_only = false,
@@ -106,29 +104,29 @@ int run_umount(int argc, char** argv) {
     app.add_flag("-q", arguments.quiet, "accepted");
     app.add_flag("-i", arguments.same_mount, "accepted");
     app.footer("exit: 0 unmounted and everything stored, 1 usage, 32 failed");
-    if (auto status = read_arguments(app, "umount", argc, argv, kUsage)) return *status;
+    if (auto status = read_arguments(app, "umount", argc, argv, mount_exit::kUsage)) return *status;
 
     auto daemon = find_mount(arguments.target);
     if (!daemon || daemon->directory.empty()) {
         complain("umount", arguments.target + " is not a MeshFS mount; /proc/mounts lists those there are");
-        return kUsage;
+        return mount_exit::kUsage;
     }
     if (arguments.fake) return 0;
     if (geteuid() != 0 && geteuid() != daemon->uid) {
         complain("umount", daemon->directory + " is mounted by another user, number " + std::to_string(daemon->uid) +
                                "; only that user or root may unmount it");
-        return kFailed;
+        return mount_exit::kFailed;
     }
     if (!arguments.lazy && !arguments.force)
-        if (Status flushed = flush(*daemon); !flushed.ok()) return complain("umount", flushed.error()), kFailed;
+        if (Status flushed = flush(*daemon); !flushed.ok()) return complain("umount", flushed.error()), mount_exit::kFailed;
     int process = -1;
     Status meant = arguments.force ? give_up(*daemon) : Status();
     if (meant.ok()) process = open_process(*daemon);
     Status gone = take_away(arguments, *daemon);
-    if (!gone.ok()) return complain("umount", gone.error()), kFailed;
+    if (!gone.ok()) return complain("umount", gone.error()), mount_exit::kFailed;
     if (arguments.lazy) return 0;
     Status ended = wait_for_end(process, arguments, *daemon);
-    return ended.ok() ? 0 : (complain("umount", ended.error()), kFailed);
+    return ended.ok() ? 0 : (complain("umount", ended.error()), mount_exit::kFailed);
 }
 
 }  // namespace meshfs

@@ -9,7 +9,7 @@ namespace meshfs {
 namespace {
 
 constexpr size_t kInFlightMax = 64;
-constexpr int kTriesMax = 16;
+constexpr int kInsistMax = 16;
 
 Mutation mutation_of(const ObjectName& object, const Mirror::Changes& changes, bool is_birth, const Lease& before,
                      const Lease& next) {
@@ -147,7 +147,7 @@ Status HeldGroups::insist(Batch& batch, Status status) {
     auto is_doubtful = [](int code) {
         return code == ETIMEDOUT || code == EAGAIN || code == ECANCELED || code == EEXIST;
     };
-    for (int tries = 0; is_doubtful(status.code()) && tries < kTriesMax; ++tries) {
+    for (int tries = 0; is_doubtful(status.code()) && tries < kInsistMax; ++tries) {
         if (tries > 0) clock_.sleep_ns(kNsPerMs << std::min(tries, 6));
         auto now = inner_.ask(std::move(Query(batch.held->object).xattrs()));
         if (now.code() == ENOENT) {

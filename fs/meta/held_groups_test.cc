@@ -8,7 +8,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
 constexpr SessionId kOther{12345};
 
 const ObjectName kGroup = group_object(GroupId{0x77}), kBorn = group_object(GroupId{0x78});

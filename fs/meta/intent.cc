@@ -16,7 +16,7 @@ constexpr size_t kPartBytesMax = 96 * 1024;       // of a value's 128 KiB
 constexpr size_t kIntentBytesMax = 6u << 20;      // of a mutation's 8 MiB
 constexpr uint64_t kStepsMax = 4096;
 constexpr size_t kSessionBytesMax = 256u << 20;   // of all open intents of a session
-constexpr int kTriesMax = 600;                    // about half a minute of a store that does not answer
+constexpr int kPatienceMax = 600;                 // about half a minute of a store that does not answer
 
 void put_optional(Encoder& e, const std::optional<std::string>& value) {
     e.u8(value ? 1 : 0).string(value ? *value : std::string());
@@ -108,7 +108,7 @@ Status insist(MetaCore& core, Try attempt) {
     for (int tries = 0;; ++tries) {
         Status status = attempt();
         bool again = is_unheard(status.code()) || status.code() == ENOSPC || status.code() == EDQUOT;
-        if (!again || tries == kTriesMax) return status;
+        if (!again || tries == kPatienceMax) return status;
         core.clock.sleep_ns(kNsPerMs << std::min(tries, 6));
     }
 }

@@ -278,5 +278,4 @@ void Meta::on_broken_promises(std::function<void(const std::vector<Ino>&)> broke
     if (core_) core_->held.promises().on_broken(std::move(broken));
 }
 
-
 }  // namespace meshfs

@@ -80,12 +80,12 @@ void Session::close_mailboxes() {
 }
 
 bool Session::is_in_window() const {
-    return !is_dead_ && (store_.is_exclusive() || clock_.boot_ns() < window_end_);
+    return window_left_ns() > 0;
 }
 
 int64_t Session::window_left_ns() const {
-    if (!is_in_window()) return 0;
-    return store_.is_exclusive() ? lease_ns_ : std::max<int64_t>(window_end_ - clock_.boot_ns(), 0);
+    if (is_dead_) return 0;
+    return store_.is_exclusive() ? INT64_MAX : std::max<int64_t>(window_end_ - clock_.boot_ns(), 0);
 }
 
 Status Session::check_alive() const {

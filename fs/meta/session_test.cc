@@ -10,8 +10,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
-
 class SessionTest : public MetaTest {
 protected:
     SessionTest() : other_(std::make_unique<TestMount>(cluster_)) {

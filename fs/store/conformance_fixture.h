@@ -21,6 +21,8 @@
 
 namespace meshfs {
 
+inline std::string kind_name(const testing::TestParamInfo<ConformanceKind>& info) { return info.param.name; }
+
 class StoreConformance : public testing::TestWithParam<ConformanceKind> {
 protected:
     StoreConformance() : place_(GetParam().make()), store_(place_->open()) {}

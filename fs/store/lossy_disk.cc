@@ -13,7 +13,7 @@ namespace meshfs {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr size_t kPage = 4096;
+constexpr size_t kDiskPage = 4096;
 
 std::string contents(const std::string& path, size_t from = 0) {
     std::ifstream in(path, std::ios::binary);
@@ -139,9 +139,9 @@ void LossyDisk::restore(uint64_t seed) {
         for (auto& [path, bytes] : written_) {
             if (!is_below(path)) continue;
             std::string kept = durable_[path];
-            for (size_t at = 0; at < bytes.size(); at += kPage) {
+            for (size_t at = 0; at < bytes.size(); at += kDiskPage) {
                 if (random() % 2 == 0) continue;
-                size_t size = std::min(kPage, bytes.size() - at);
+                size_t size = std::min(kDiskPage, bytes.size() - at);
                 if (kept.size() < at + size) kept.resize(at + size, '\0');
                 kept.replace(at, size, bytes, at, size);
             }

@@ -9,8 +9,6 @@
 namespace meshfs {
 namespace {
 
-std::string kind_name(const testing::TestParamInfo<ConformanceKind>& info) { return info.param.name; }
-
 class StoreBytes : public StoreConformance {};
 
 // Counts callbacks; waits for as many as were expected.

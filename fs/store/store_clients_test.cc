@@ -9,8 +9,6 @@
 namespace meshfs {
 namespace {
 
-std::string kind_name(const testing::TestParamInfo<ConformanceKind>& info) { return info.param.name; }
-
 class StoreClients : public StoreConformance {
 protected:
     // Blocks until the callback has come.

@@ -4,8 +4,6 @@
 namespace meshfs {
 namespace {
 
-std::string kind_name(const testing::TestParamInfo<ConformanceKind>& info) { return info.param.name; }
-
 TEST_P(StoreConformance, CreatingTwiceIsEEXIST) {
     ASSERT_OK(store().apply(Mutation(o_).absent().create()));
     EXPECT_ERRNO(store().apply(Mutation(o_).absent().create()), EEXIST);

@@ -222,7 +222,7 @@ void VfsCore::note_inode(OpenInode& file, const Inode& inode) {
 
 void VfsCore::changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino) {
     if (auto tell = caller.check ? kernel_hook(&CacheInvalidator::entry) : nullptr)
-        tell(directory == settings.root ? kRootIno : directory, std::string(name));
+        tell(outer(directory), std::string(name));
     for (auto& observer : observers) observer({kind, directory, std::string(name), ino});
 }
 
@@ -258,7 +258,7 @@ void VfsCore::wait_for_pages(const std::shared_ptr<OpenInode>& file) {
 }
 
 void VfsCore::forget_attributes(Ino ino) {
-    if (auto tell = kernel_hook(&CacheInvalidator::attributes_at_once)) tell({ino == settings.root ? kRootIno : ino});
+    if (auto tell = kernel_hook(&CacheInvalidator::attributes_at_once)) tell({outer(ino)});
 }
 
 void VfsCore::forget_stale(const Inode& inode) {
@@ -266,7 +266,7 @@ void VfsCore::forget_stale(const Inode& inode) {
 }
 
 void VfsCore::tell_kernel(Ino ino, std::function<void()> told) {
-    if (auto tell = kernel_hook(&CacheInvalidator::inode)) tell(ino == settings.root ? kRootIno : ino, std::move(told));
+    if (auto tell = kernel_hook(&CacheInvalidator::inode)) tell(outer(ino), std::move(told));
     else if (told) told();
 }
 

@@ -31,8 +31,9 @@ public:
 
     // The kernel's root is number 1, whatever directory is mounted.
     Ino inner(Ino ino) const { return ino == kRootIno ? settings.root : ino; }
+    Ino outer(Ino ino) const { return ino == settings.root ? kRootIno : ino; }
     // What stat shows of an inode just read: with what this mount has not published yet.
-    // since: Meta::moment() before that; none: it may be older by now, and nobody is to keep it.
+    // since: Meta::moment() before that; none: it may be older by now, and on a shared store nobody is to keep it.
     Attributes attributes_of(Inode inode, std::optional<uint64_t> since = {});
     Result<Attributes> fresh_attributes(Ino ino);
 

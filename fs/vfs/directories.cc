@@ -31,9 +31,8 @@ Status add_dots(VfsCore& core, Ino ino, uint64_t cookie, std::vector<Vfs::Listed
     auto directory = core.meta.get(ino);
     if (!directory && directory.code() != ESTALE && directory.code() != ENOENT) return directory.error();
     Ino parent = directory && ino != core.settings.root ? directory->parent : ino;
-    auto shown = [&](Ino number) { return number == core.settings.root ? kRootIno : number; };
-    if (cookie < kDotCookie) page.push_back({".", shown(ino), S_IFDIR, kDotCookie, {}});
-    page.push_back({"..", shown(parent), S_IFDIR, kDotDotCookie, {}});
+    if (cookie < kDotCookie) page.push_back({".", core.outer(ino), S_IFDIR, kDotCookie, {}});
+    page.push_back({"..", core.outer(parent), S_IFDIR, kDotDotCookie, {}});
     if (directory && core.wants_atime(*directory)) core.set_atime_later(ino);
     return {};
 }

@@ -105,6 +105,7 @@ Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags) {
     auto [number, handle] = add_handle(caller, used.file, flags);
     opened.handle = number;
     opened.direct_io = (flags & O_DIRECT) != 0 || (is_shared && handle->appends() && handle->writes());
+    // Promised to nobody: the kernel takes what CREATE says for new even if it was told since to forget it (version 0).
     opened.attributes = attributes_of(std::move(*inode));
     return opened;
 }

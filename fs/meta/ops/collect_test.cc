@@ -7,8 +7,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
-
 class CollectTest : public MetaTest {
 protected:
     CollectTest() : other_(std::make_unique<TestMount>(cluster_)) {}

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "fs/base/clock.h"
 #include "fs/meta/core.h"
 #include "fs/meta/meta.h"
 #include "fs/meta/ops/hooked_store.h"
@@ -28,6 +29,8 @@
     } while (false)
 
 namespace meshfs {
+
+inline constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
 
 // The value, or the end of the test program: for steps that are not what is tested.
 template <class T>

@@ -4,8 +4,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
-
 class HeldMountsTest : public MetaTest {
 protected:
     HeldMountsTest() : a_(std::make_unique<TestMount>(cluster_, MetaOptions{.hold = true})) {

@@ -8,8 +8,6 @@ namespace {
 
 using Type = FileLock::Type;
 using Family = FileLock::Family;
-constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
-
 class LockTest : public MetaTest {
 protected:
     LockTest() : other_(std::make_unique<TestMount>(cluster_)), file_(must(create("f")).ino) {}

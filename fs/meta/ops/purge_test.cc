@@ -5,8 +5,6 @@
 namespace meshfs {
 namespace {
 
-constexpr int64_t kLeaseNs = 5 * kNsPerSecond;  // of the fixture's volume
-
 class PurgeTest : public MetaTest {
 protected:
     PurgeTest() : other_(std::make_unique<TestMount>(cluster_)) {}
