@@ -16,17 +16,13 @@ def small_disk(m, size):
     os.makedirs(disk)
     sh(f"mount -t tmpfs -o size={size} none {disk}")
     try:
-        small = Mount.__new__(Mount)
-        small.binary, small.options, small.scratch, small.kind = m.binary, m.options, disk, m.kind
-        small.dir, small.log, small.source = os.path.join(m.scratch, "small"), m.log + ".small", os.path.join(disk, "volume")
-        os.makedirs(small.dir)
-        small.meshfs("format", "-q", small.source)
+        small = Mount(m.binary, m.kind, m.options, disk)
         small.mount()
         yield small
         small.umount()
         small.meshfs("check", small.source)
     finally:
-        sh(f"umount -l {m.scratch}/small 2>/dev/null; umount -l {disk}; true")
+        sh(f"umount -l {disk}/mnt 2>/dev/null; umount -l {disk}; true")
 
 
 @test
