@@ -32,8 +32,8 @@ int run_abort(int argc, char** argv) {
     if (auto status = read_arguments(app, "abort", argc, argv, kUsage)) return *status;
 
     auto daemon = find_mount(target);
-    if (!daemon || daemon->directory.empty()) {
-        complain("abort", target + " is not a MeshFS mount; /proc/mounts lists those there are");
+    if (!daemon.ok()) {
+        complain("abort", daemon.error().detail());
         return kFailed;
     }
     constexpr int64_t kPatienceNs = 2 * kNsPerSecond;

@@ -38,11 +38,6 @@ std::vector<Daemon> mounts_of(const Source& source) {
     return found;
 }
 
-std::optional<Daemon> newest_living(std::vector<Daemon> mounts) {
-    std::erase_if(mounts, is_gone);
-    return mounts.empty() ? std::nullopt : std::optional(mounts.back());
-}
-
 std::optional<Daemon> mount_behind(const std::string& text) {
     char resolved[PATH_MAX];
     if (realpath(text.c_str(), resolved) != nullptr)
@@ -76,20 +71,26 @@ bool is_gone(const Daemon& daemon) { return says_nobody(connect_to(daemon.socket
 std::optional<Daemon> find_daemon(const std::string& text) {
     if (auto point = mount_point_named(text)) return daemon_of(*point);
     if (auto source = source_of_argument(text); source.ok()) {
-        if (auto living = newest_living(mounts_of(*source))) return living;
+        auto living = mounts_of(*source);
+        std::erase_if(living, is_gone);
+        if (!living.empty()) return living.back();
         if (auto serve = find_serve(normal_source(*source))) return serve;
     }
     return mount_behind(text);
 }
 
-std::optional<Daemon> find_mount(const std::string& text) {
+Result<Daemon> find_mount(const std::string& text) {
     if (auto point = mount_point_named(text)) return daemon_of(*point);
-    if (auto source = source_of_argument(text); source.ok()) {
-        auto mounts = mounts_of(*source);
-        if (auto living = newest_living(mounts)) return living;
-        if (!mounts.empty()) return mounts.back();  // a dead one is meant if it is all there is
-    }
-    return mount_behind(text);
+    std::vector<Daemon> mounts, living;
+    if (auto source = source_of_argument(text); source.ok()) living = mounts = mounts_of(*source);
+    std::erase_if(living, is_gone);
+    if (!living.empty() && living.front().directory != living.back().directory)
+        return fail(EBUSY, text + " is mounted at " + living.front().directory + " and at " + living.back().directory +
+                               "; name one of them");
+    if (!living.empty()) return living.back();
+    if (!mounts.empty()) return mounts.back();  // a dead one is meant if it is all there is
+    if (auto daemon = mount_behind(text); daemon && !daemon->directory.empty()) return *daemon;
+    return fail(ENOENT, text + " is not a MeshFS mount; /proc/mounts lists those there are");
 }
 
 Result<Source> source_of_target(const std::string& text) {

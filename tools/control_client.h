@@ -22,8 +22,8 @@ struct Daemon {
 // The daemon of a mount's DIR, or of one that has SOURCE open: the mount on top, else `meshfs serve`.  A mount whose
 // socket refuses is nobody's: it is not what SOURCE means, but still its DIR.
 std::optional<Daemon> find_daemon(const std::string& source_or_directory);
-// The mount at DIR, or of SOURCE, whether its daemon lives or not.
-std::optional<Daemon> find_mount(const std::string& source_or_directory);
+// The mount at DIR, or of SOURCE, whether its daemon lives or not.  With a sentence: ENOENT; EBUSY: SOURCE has several.
+Result<Daemon> find_mount(const std::string& source_or_directory);
 // Nobody listens for it.
 bool is_gone(const Daemon& daemon);
 

@@ -24,8 +24,16 @@ Result<json> describe(const std::string& text, const std::vector<std::string>& o
     return describe_volume(source, *store, volume, TRY(store->capacity(Pool{1})));
 }
 
+std::string utc(time_t seconds) {
+    char text[64];
+    tm parts{};
+    size_t size = strftime(text, sizeof text, "%F %T UTC", gmtime_r(&seconds, &parts));
+    return std::string(text, size);
+}
+
 void print_line(const std::string& key, const json& value) {
     std::string text = key.starts_with("bytes_") ? human_bytes(value.get<uint64_t>())
+                       : key == "created"        ? utc(value.get<int64_t>())
                        : value.is_string()       ? value.get<std::string>()
                                                  : value.dump();
     std::printf("%-16s %s\n", key.c_str(), text.c_str());

@@ -107,9 +107,9 @@ int run_umount(int argc, char** argv) {
     if (auto status = read_arguments(app, "umount", argc, argv, mount_exit::kUsage)) return *status;
 
     auto daemon = find_mount(arguments.target);
-    if (!daemon || daemon->directory.empty()) {
-        complain("umount", arguments.target + " is not a MeshFS mount; /proc/mounts lists those there are");
-        return mount_exit::kUsage;
+    if (!daemon.ok()) {
+        complain("umount", daemon.error().detail());
+        return daemon.code() == ENOENT ? mount_exit::kUsage : mount_exit::kFailed;
     }
     if (arguments.fake) return 0;
     if (geteuid() != 0 && geteuid() != daemon->uid) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <set>
 
 #include "fs/base/crc32c.h"
@@ -57,6 +58,19 @@ Status refuse_strangers(const std::string& path) {
     return fail(ENOTEMPTY, path + " holds other files (" + stranger + "): give an empty or a new directory");
 }
 
+// What is put into a store by hand would be in its way.
+Status refuse_inside(const std::string& path) {
+    std::error_code error;
+    auto parent = std::filesystem::weakly_canonical(path, error);
+    while (!error && parent.has_relative_path()) {
+        parent = parent.parent_path();
+        auto format = read_small(parent / "FORMAT");
+        if (format.ok() && format->starts_with(kAnyVersion))
+            return fail(EINVAL, path + " lies in the MeshFS store " + parent.string() + "; choose a directory outside of it");
+    }
+    return {};
+}
+
 }  // namespace
 
 Status fsync_directory(const std::string& path) {
@@ -69,6 +83,7 @@ Status fsync_directory(const std::string& path) {
 
 Result<std::unique_ptr<Directory>> Directory::open(const std::string& path, bool make) {
     std::unique_ptr<Directory> d(new Directory(path));
+    if (make) TRY(refuse_inside(path));
     bool is_made = make && mkdir(path.c_str(), 0700) == 0;
     if (make && !is_made && errno != EEXIST) return failed("cannot make", path);
     auto format = read_small(path + "/FORMAT");

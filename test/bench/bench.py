@@ -12,6 +12,7 @@ import sys
 import time
 
 FILES = 1000
+SMALL_FILES = 2000
 IO_BYTES = 4 << 20
 
 
@@ -64,7 +65,7 @@ def per_second(count, work):
 # --- what is measured: each yields (row, figure)
 
 
-def names(system):
+def names(system, _):
     folder = os.path.join(system.folder, "names")
     os.mkdir(folder)
     files = [os.path.join(folder, f"file-{i:04}") for i in range(FILES)]
@@ -78,6 +79,32 @@ def names(system):
     yield "stat, cold, files/s", per_second(FILES, lambda: [os.stat(file) for file in files])
     yield "stat again, files/s", per_second(FILES, lambda: [os.stat(file) for file in files])
     yield "unlink, files/s", per_second(FILES, lambda: [os.unlink(file) for file in files])
+
+
+def small(system, _):
+    for kib in (4, 16):
+        folder = os.path.join(system.folder, f"small-{kib}")
+        os.mkdir(folder)
+        files = [os.path.join(folder, f"file-{i:05}") for i in range(SMALL_FILES)]
+        content = os.urandom(kib << 10)
+
+        def create():
+            for file in files:
+                made = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+                os.write(made, content)
+                os.close(made)
+            run("sync", "-f", folder)
+
+        def read():
+            for file in files:
+                found = os.open(file, os.O_RDONLY)
+                os.read(found, len(content))
+                os.close(found)
+
+        yield f"files of {kib} KiB made and synced, /s", per_second(SMALL_FILES, create)
+        system.remount()
+        yield f"files of {kib} KiB read cold, /s", per_second(SMALL_FILES, read)
+        yield f"rm -r of files of {kib} KiB, /s", per_second(SMALL_FILES, lambda: run("rm", "-r", folder))
 
 
 def streams(system, size):
@@ -108,6 +135,9 @@ def streams(system, size):
                    "--output-format=json")
         yield f"4 KiB random reads, {jobs} at once, /s", json.loads(told)["jobs"][0]["read"]["iops"]
     os.unlink(path)
+
+
+PARTS = {"names": names, "small": small, "streams": streams}
 
 
 def rados_bench(rados, seconds):
@@ -173,7 +203,7 @@ def machine(arguments):
     print(f"versions  {run(arguments.meshfs, '--version').strip()}; {run('ceph', '--version').strip()}; "
           f"{run('fio', '--version').strip()}")
     print(f"load      {os.getloadavg()[0]:.1f} when it began")
-    print(f"settings  {arguments.rounds} rounds, {FILES} files, streams of {arguments.size} MiB in writes of 4 MiB; "
+    print(f"settings  {arguments.rounds} rounds, {FILES} names, {SMALL_FILES} small files, streams of {arguments.size} MiB in writes of 4 MiB; "
           f"mounted anew before stat, read and random reads; {arguments.cluster}")
 
 
@@ -201,7 +231,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=1024, help="MiB of a stream")
     parser.add_argument("--systems", default="rados,ceph-fuse,local,ext4")
-    parser.add_argument("--parts", default="names,streams")
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--cluster", default="", help="what to say about the cluster")
     arguments = parser.parse_args()
     systems = systems_of(arguments)
@@ -220,8 +250,7 @@ def main():
             for part in arguments.parts.split(","):
                 for system in order:
                     system.fresh()
-                    work = names(system) if part == "names" else streams(system, arguments.size << 20)
-                    for row, figure in work:
+                    for row, figure in PARTS[part](system, arguments.size << 20):
                         note(system.name, row, figure)
                     clean(system)
                     system.umount()
