@@ -3,6 +3,7 @@
 import argparse
 import json
 import mmap
+import multiprocessing
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ import time
 
 FILES = 1000
 SMALL_FILES = 2000
+CREATES = 8000
 IO_BYTES = 4 << 20
 
 
@@ -23,7 +25,8 @@ def run(*command, **options):
 class System:
     """Something that can be mounted.  `fresh` begins a round: empty, and with nothing cached anywhere."""
 
-    def __init__(self, name, folder, mount, umount, make=None):
+    def __init__(self, name, folder, mount, umount, make=None, parts=None):
+        self.parts = parts  # those that can be asked of it; None: all
         self.name, self.folder, self.mount_command, self.umount_command, self.make = name, folder, mount, umount, make
         self.is_mounted = False
         os.makedirs(folder, exist_ok=True)
@@ -79,6 +82,30 @@ def names(system, _):
     yield "stat, cold, files/s", per_second(FILES, lambda: [os.stat(file) for file in files])
     yield "stat again, files/s", per_second(FILES, lambda: [os.stat(file) for file in files])
     yield "unlink, files/s", per_second(FILES, lambda: [os.unlink(file) for file in files])
+
+
+def creates(system, _):
+    """By one process, and by eight in one directory."""
+    content = os.urandom(4096)
+
+    def create(folder, maker, count):
+        for i in range(count):
+            made = os.open(os.path.join(folder, f"{maker}-{i:05}"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            os.write(made, content)
+            os.close(made)
+
+    def create_by(makers, folder):
+        os.mkdir(folder)
+        children = [multiprocessing.Process(target=create, args=(folder, maker, CREATES // makers)) for maker in range(makers)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+            assert child.exitcode == 0
+
+    for makers in (1, 8):
+        folder = os.path.join(system.folder, f"creates-{makers}")
+        yield f"files of 4 KiB made, {makers} at once, /s", per_second(CREATES, lambda: create_by(makers, folder))
 
 
 def small(system, _):
@@ -137,7 +164,7 @@ def streams(system, size):
     os.unlink(path)
 
 
-PARTS = {"names": names, "small": small, "streams": streams}
+PARTS = {"names": names, "creates": creates, "small": small, "streams": streams}
 
 
 def rados_bench(rados, seconds):
@@ -183,13 +210,16 @@ def systems_of(arguments):
     folder = f"{scratch}/ext4"
     all_systems["ext4"] = System("ext4, loop", folder, ["mount", "-o", "loop", f"{scratch}/image", folder],
                                  ["umount", folder], make_ext4)
+    folder = f"{scratch}/nothing"
+    nothing = os.path.join(os.path.dirname(meshfs), "../test/bench/nothing")
+    all_systems["nothing"] = System("FUSE, nothing", folder, [nothing, folder], ["umount", folder], None, ["creates"])
     return [all_systems[key] for key in arguments.systems.split(",")]
 
 
 def clean(system):
     """A round leaves nothing, where the system is not made anew."""
-    if system.is_mounted:
-        run("rm", "-rf", f"{system.folder}/names", f"{system.folder}/stream")
+    if system.is_mounted and not system.parts:
+        run("rm", "-rf", *(f"{system.folder}/{name}" for name in os.listdir(system.folder) if name != "lost+found"))
 
 
 # --- telling
@@ -230,7 +260,7 @@ def main():
     parser.add_argument("--scratch", required=True, help="an empty folder")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=1024, help="MiB of a stream")
-    parser.add_argument("--systems", default="rados,ceph-fuse,local,ext4")
+    parser.add_argument("--systems", default="rados,ceph-fuse,local,ext4,nothing")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--cluster", default="", help="what to say about the cluster")
     arguments = parser.parse_args()
@@ -249,6 +279,8 @@ def main():
             order = systems[turn % len(systems):] + systems[:turn % len(systems)]
             for part in arguments.parts.split(","):
                 for system in order:
+                    if system.parts and part not in system.parts:
+                        continue
                     system.fresh()
                     for row, figure in PARTS[part](system, arguments.size << 20):
                         note(system.name, row, figure)
