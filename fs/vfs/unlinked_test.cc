@@ -54,8 +54,9 @@ TEST(UnlinkedOnTwoMounts, WhatCannotBeStoredTakesNothingFromWhoReadsElsewhere) {
         ASSERT_LT(tries, 1000) << "what nobody can read any more is kept for ever";
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
-    EXPECT_EQ(must(b.vfs->getattr(b.root, ino, reader)).inode.map.size, published.size());
-    EXPECT_EQ(must(b.read(reader, 0, 2u << 20)), published);
+    // At least that: some of the rest may have been published before there was no room.
+    EXPECT_GE(must(b.vfs->getattr(b.root, ino, reader)).inode.map.size, published.size());
+    EXPECT_EQ(must(b.read(reader, 0, published.size())), published);
     EXPECT_OK(b.close(reader));
 }
 
