@@ -59,6 +59,20 @@ void write_fuse(FuseSession& session, MetricsText& out) {
     out.sample({}, static_cast<double>(session.queued()));
 }
 
+void write_leases(Meta& meta, MetricsText& out) {
+    LeaseUsage usage = meta.lease_usage(false);
+    auto add = [&](const char* name, const char* type, const char* help, uint64_t value) {
+        out.family(name, type, help);
+        out.sample({}, static_cast<double>(value));
+    };
+    add("meshfs_meta_held_groups", "gauge", "ranges of directories that this mount has for itself", usage.held);
+    add("meshfs_meta_unwritten_groups", "gauge", "of these, with changes not yet stored", usage.unwritten);
+    add("meshfs_meta_held_bytes", "gauge", "of their copies in memory", usage.bytes);
+    add("meshfs_meta_batches_total", "counter", "writes of what had changed in a group", usage.batches);
+    add("meshfs_meta_batch_records_total", "counter", "records in them", usage.records);
+    add("meshfs_meta_recalls_total", "counter", "groups that other mounts asked for", usage.recalls);
+}
+
 void write_vfs(Vfs& vfs, MetricsText& out) {
     auto usage = vfs.usage();
     auto gauge = [&](const char* name, const char* help, uint64_t value) {
@@ -103,6 +117,7 @@ std::string metrics_of(MountedVolume& mounted) {
     out.sample({}, seconds_of(Clock::system().boot_ns() - mounted.began_ns));
     out.family("meshfs_meta_in_window", "gauge", "1: the session beats; 0: its leases have run out");
     out.sample({}, mounted.meta.is_in_window() ? 1 : 0);
+    write_leases(mounted.meta, out);
     write_store(mounted.store, out);
     write_vfs(mounted.vfs, out);
     if (mounted.session != nullptr) write_fuse(*mounted.session, out);

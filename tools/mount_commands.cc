@@ -69,6 +69,17 @@ json store_of(const MeteredStore& store) {
     return told;
 }
 
+json leases_of(MountedVolume& mounted, bool is_silent) {
+    LeaseUsage usage = mounted.meta.lease_usage(!is_silent);
+    json told = {{"held", usage.held},       {"unwritten", usage.unwritten}, {"bytes", usage.bytes},
+                 {"batches", usage.batches}, {"records", usage.records},     {"recalls", usage.recalls},
+                 {"recalls_a_second", usage.recalls_a_second}, {"contended", json::array()}};
+    for (const auto& c : usage.contended)
+        told["contended"].push_back({{"times", c.times}, {"group", c.group},
+                                     {"directory", raw(c.directory) ? mounted.vfs.path_of(c.directory) : "?"}});
+    return told;
+}
+
 Result<json> status(MountedVolume& mounted) {
     auto usage = mounted.vfs.usage();
     json told = {{"source", mounted.source.text},
@@ -82,7 +93,9 @@ Result<json> status(MountedVolume& mounted) {
                            {"purge_waiting", usage.purge_waiting}}},
                  {"store", store_of(mounted.store)}};
     // Not while it is silent: this answer must come then, too.
-    if (!told["store"]["silent"].get<bool>()) told["sessions"] = describe_sessions(mounted.meta);
+    const bool is_silent = told["store"]["silent"].get<bool>();
+    if (!is_silent) told["sessions"] = describe_sessions(mounted.meta);
+    told["leases"] = leases_of(mounted, is_silent);
     if (mounted.session != nullptr) {
         told["operations"] = operations_of(*mounted.session);
         told["queued"] = mounted.session->queued();

@@ -66,6 +66,17 @@ std::string moment(int64_t seconds) {
     return text;
 }
 
+void print_leases(const json& leases) {
+    uint64_t batches = leases["batches"].get<uint64_t>(), records = leases["records"].get<uint64_t>();
+    std::printf("leases    %ld groups held, %ld with changes not yet stored; %s in memory; %ld batches of %.1f records\n",
+                leases["held"].get<long>(), leases["unwritten"].get<long>(),
+                human_bytes(leases["bytes"].get<uint64_t>()).c_str(), static_cast<long>(batches),
+                batches == 0 ? 0.0 : static_cast<double>(records) / static_cast<double>(batches));
+    std::printf("recalls   %ld, %.1f a second now\n", leases["recalls"].get<long>(), leases["recalls_a_second"].get<double>());
+    for (const json& c : leases["contended"])
+        std::printf("contended %s, %ld times\n", c["directory"].get<std::string>().c_str(), c["times"].get<long>());
+}
+
 void print_mount(const json& told) {
     const json& data = told["data"];
     const json& store = told["store"];
@@ -76,6 +87,7 @@ void print_mount(const json& told) {
                 human_bytes(data["dirty_bytes"].get<uint64_t>()).c_str(),
                 human_bytes(data["dirty_bytes_max"].get<uint64_t>()).c_str(), data["open_files"].get<long>(),
                 data["purge_waiting"].get<long>());
+    print_leases(told["leases"]);
     if (store["silent"].get<bool>())
         std::printf("store     SILENT: %.0f s without an answer to %s; %ld calls wait\n",
                     store["waits_seconds"].get<double>(), store["waits_for"].get<std::string>().c_str(),

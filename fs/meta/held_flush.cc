@@ -176,6 +176,8 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
     }
     switch (status.code()) {
         case 0:
+            ++batches_;
+            records_ += batch.changes.set.size() + batch.changes.removed.size();
             held->is_under_way = false;
             held->lease = batch.next;
             held->mirror.set_lease(encode(batch.next));

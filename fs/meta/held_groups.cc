@@ -124,6 +124,7 @@ void HeldGroups::was_contended(const std::string& group) {
     if (cooling_.size() >= kRememberedMax && !cooling_.contains(group)) cooling_.clear();
     Cooling& cooling = cooling_[group];
     if (now < cooling.until) return;
+    ++cooling.times;
     bool is_long_ago = now - cooling.until > kCoolMaxNs;
     cooling.pause = is_long_ago ? kCoolMinNs : std::clamp(2 * cooling.pause, kCoolMinNs, kCoolMaxNs);
     cooling.until = now + cooling.pause;
@@ -273,6 +274,34 @@ void HeldGroups::lose(const HeldPtr& held, const Status& why) {
         has_lost_ = true;
     }
     leave_table(held);
+}
+
+void HeldGroups::note_recall() {
+    constexpr size_t kTimesMax = 10'000;
+    MutexLock lock(mutex_);
+    ++recalls_;
+    recalls_at_.push_back(clock_.boot_ns());
+    if (recalls_at_.size() > kTimesMax) recalls_at_.pop_front();
+}
+
+LeaseUsage HeldGroups::usage() const {
+    constexpr int64_t kLately = 10 * kNsPerSecond;
+    constexpr size_t kShown = 5;
+    LeaseUsage usage;
+    usage.bytes = bytes_;
+    usage.batches = batches_;
+    usage.records = records_;
+    MutexLock lock(mutex_);
+    usage.held = table_.size();
+    usage.unwritten = dirty_.size() + unborn_.size();
+    usage.recalls = recalls_;
+    const int64_t since = clock_.boot_ns() - kLately;
+    auto recent = std::count_if(recalls_at_.begin(), recalls_at_.end(), [&](int64_t at) { return at >= since; });
+    usage.recalls_a_second = static_cast<double>(recent) * kNsPerSecond / kLately;
+    for (const auto& [group, cooling] : cooling_) usage.contended.push_back({.group = group, .times = cooling.times});
+    std::sort(usage.contended.begin(), usage.contended.end(), [](auto& a, auto& b) { return a.times > b.times; });
+    if (usage.contended.size() > kShown) usage.contended.resize(kShown);
+    return usage;
 }
 
 bool HeldGroups::recall(const std::string& group) {
@@ -508,6 +537,7 @@ void HeldGroups::tend() {
         is_due = is_urgent_ || (dirty_since_ != 0 && clock_.boot_ns() - dirty_since_ >= commit_ns_);
     }
     for (const auto& group : recalled) {
+        note_recall();
         was_contended(group);
         let_go(group);
     }

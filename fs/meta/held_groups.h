@@ -15,6 +15,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +28,7 @@
 #include "fs/base/mutex.h"
 #include "fs/base/thread.h"
 #include "fs/meta/format.h"
+#include "fs/meta/lease_usage.h"
 #include "fs/meta/mirror.h"
 #include "fs/meta/promises.h"
 #include "fs/meta/session.h"
@@ -59,6 +61,8 @@ public:
     void was_contended(const std::string& group);
     // Another session wants it; hands over.  False: it is not held.
     bool recall(const std::string& group);
+
+    LeaseUsage usage() const;  // without directories
 
     // Of inodes that are read of held groups.  make_promise(): promises().make(), if that group is held.
     Promises& promises() { return promises_; }
@@ -102,6 +106,7 @@ private:
     HeldPtr reserve(const ObjectName& group);  // null: it is by now, or is about to be
     Status take(const Mutation& mutation, const Lease& lease);
     void note_read(const ObjectName& group, const Lease& free);
+    void note_recall();
     // False: it cannot be held now, and the answer is the store's.
     bool enter_found(const ObjectName& group, const Lease& lease, const Query& query, const Answer& answer);
     std::optional<Status> change_flags(const HeldPtr& held, uint8_t flags);
@@ -142,6 +147,8 @@ private:
     int64_t dirty_since_ GUARDED_BY(mutex_) = 0;  // the first of them, by boot_ns(); 0: there is none
     bool is_urgent_ GUARDED_BY(mutex_) = false;
     std::set<std::string> recalled_ GUARDED_BY(mutex_);
+    std::deque<int64_t> recalls_at_ GUARDED_BY(mutex_);  // lately
+    uint64_t recalls_ GUARDED_BY(mutex_) = 0;
     Status lost_ GUARDED_BY(mutex_);
     std::atomic<bool> has_lost_{false};
 
@@ -149,6 +156,7 @@ private:
     static constexpr size_t kRememberedMax = 4096;
     struct Cooling {
         int64_t until = 0, pause = 0;
+        uint64_t times = 0;
     };
     struct Reads {
         int64_t since = 0;
@@ -166,6 +174,7 @@ private:
     Status turn_status_ GUARDED_BY(turn_mutex_);
 
     std::atomic<uint64_t> bytes_{0};  // of all copies
+    std::atomic<uint64_t> batches_{0}, records_{0};  // written
 
     Mutex wake_mutex_;
     CondVar woken_;

@@ -244,6 +244,17 @@ Result<bool> Meta::cleared(const LeftReach& reach) { return with(ops::cleared, r
 const VolumeInfo& Meta::volume() const { return volume_; }
 SessionId Meta::session() const { return session_; }
 Result<std::vector<SessionInfo>> Meta::sessions() { return list_sessions(store_, clock_, session()); }
+LeaseUsage Meta::lease_usage(bool with_directories) {
+    return with([&](MetaCore& core) {
+        LeaseUsage usage = core.held.usage();
+        for (auto& contended : usage.contended) {
+            if (!with_directories) break;
+            auto view = read_group_now(core, {kMetaPool, contended.group}, {});
+            if (view.ok() && !view->is_dead()) contended.directory = view->about.directory;
+        }
+        return usage;
+    });
+}
 bool Meta::is_in_window() const {
     return with([](MetaCore& core) { return !core.session || core.session->is_in_window(); });
 }

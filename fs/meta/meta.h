@@ -21,6 +21,7 @@
 #include "fs/base/result.h"
 #include "fs/base/thread.h"
 #include "fs/meta/inode.h"
+#include "fs/meta/lease_usage.h"
 #include "fs/meta/lock_list.h"
 #include "fs/store/store.h"
 
@@ -229,6 +230,8 @@ public:
     const VolumeInfo& volume() const;
     SessionId session() const;
     Result<std::vector<SessionInfo>> sessions();
+    // with_directories: a query for each that is contended.
+    LeaseUsage lease_usage(bool with_directories);
     // False: the lease window has passed; nothing may be answered from memory until it is true again.
     bool is_in_window() const;
 

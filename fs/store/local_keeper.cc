@@ -72,8 +72,14 @@ Status Keeper::remove_rows(uint64_t body) {
             MutexLock lock(mutex_);
             if (stopped_) return {};
         }
-    auto status = rows_.db().Delete(rocksdb::WriteOptions(), rows_.other(), number_key(kDeadBodyKey, body));
-    return status.ok() ? Status() : Status(translate(status, "cannot remove a dead body"));
+    rocksdb::WriteBatch batch;
+    batch.Delete(rows_.other(), number_key(kDeadBodyKey, body));
+    return write(batch);
+}
+
+Status Keeper::write(rocksdb::WriteBatch& batch) {
+    auto status = rows_.db().Write(rocksdb::WriteOptions(), &batch);
+    return status.ok() ? Status() : Status(translate(status, "cannot write what is tidied up"));
 }
 
 // True: there may be more.
@@ -86,14 +92,14 @@ Result<bool> Keeper::remove_step(Family family, uint64_t body) {
     }));
     if (batch.Count() == 0) return false;
     bool is_full_step = static_cast<size_t>(batch.Count()) == kRowsPerStep;
-    auto status = rows_.db().Write(rocksdb::WriteOptions(), &batch);
-    if (!status.ok()) return translate(status, "cannot remove the rows of a dead body");
+    TRY(write(batch));
     return is_full_step;
 }
 
 void Keeper::recycle_files() {
-    for (uint64_t number : files_.recycle())
-        rows_.db().Delete(rocksdb::WriteOptions(), rows_.other(), number_key(kFreeFileKey, number));
+    rocksdb::WriteBatch batch;
+    for (uint64_t number : files_.recycle()) batch.Delete(rows_.other(), number_key(kFreeFileKey, number));
+    if (batch.Count() > 0) (void)write(batch);  // after a crash they are looked for again
 }
 
 // Copies of objects that no living snapshot sees.

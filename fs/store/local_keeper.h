@@ -27,6 +27,8 @@ private:
     void run();
     Status remove_rows(uint64_t body);
     Result<bool> remove_step(Family family, uint64_t body);
+    // All that is not the Committer's: RocksDB lets one of the two threads write for both.
+    Status write(rocksdb::WriteBatch& batch);
     void recycle_files();
     Status drop_unseen();
     Status drop(const std::string& key);

@@ -55,6 +55,10 @@ class Mount:
     def path(self, *parts):
         return os.path.join(self.folder, *parts)
 
+    def status(self):
+        told = subprocess.run([self.arguments.meshfs, "status", "--json", self.folder], check=True, capture_output=True)
+        return json.loads(told.stdout)
+
 
 def sync(mount):
     folder = os.open(mount.folder, os.O_RDONLY)
@@ -228,6 +232,9 @@ def test_two_in_one_directory(a, b, rounds):
     expected = sorted(f"{mark}{i}" for mark in "ab" for i in range(rounds) if i % 3 != 0)
     assert sorted(os.listdir(a.path("shared"))) == expected
     assert sorted(os.listdir(b.path("shared"))) == expected
+    leases = [mount.status()["leases"] for mount in (a, b)]
+    assert any(c["directory"] == "/shared" for told in leases for c in told["contended"]), leases
+    assert sum(told["recalls"] for told in leases) > 0, leases
 
 
 # --- bytes: close to open
