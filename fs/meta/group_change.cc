@@ -110,7 +110,11 @@ private:
     Result<Outcome> apply(const GroupView& view, GroupChange& change) {
         Mutation mutation = TRY(mutation_of(view, change));
         auto status = core_.store.apply(std::move(mutation));
-        if (status.code() == ETIMEDOUT) status = settle(view);
+        bool is_known = true;
+        if (status.code() == ETIMEDOUT) {
+            status = settle(view);
+            is_known = status.ok() || status.code() == ECANCELED;
+        }
         if (status.ok()) {
             if (change.has_delta_) core_.sums.forget(view.about.directory);
             has_grown_ = change.has_reserved_;
@@ -118,6 +122,8 @@ private:
             core_.slots.give(slots_group_, std::move(change.spare_));
             return Outcome::done;
         }
+        // It may have happened, or yet happen: then a file has its number.
+        if (!is_known) change.slots_.clear();
         keep_slots(change);
         switch (status.code()) {
             case ECANCELED:

@@ -48,6 +48,17 @@ TEST_F(MetaTest, LostCallsAndRepliesHappenOnceOrNotAtAll) {
     }
 }
 
+// It happened, and nobody knows: its number is not given to the next.
+TEST_F(MetaTest, ANumberIsNotGivenTwiceWhenTheStoreDoesNotSay) {
+    ASSERT_OK(create("a"));  // with the numbers of those that follow
+    mount_->hooks->before_mutation = [&](const Mutation&) { mount_->faults->set_plan({.lost_reply = 1}); };
+    EXPECT_ERRNO(create("b"), ETIMEDOUT);
+    mount_->hooks->before_mutation = nullptr;
+    mount_->faults->set_plan({});
+    Ino c = must(create("c")).ino;
+    EXPECT_NE(must(meta().lookup(kRootIno, "b")).ino, c);
+}
+
 TEST_F(MetaTest, ManyThreadsOfTwoMountsCreateInOneDirectory) {
     TestMount other(cluster_);
     constexpr int kThreads = 8, kFiles = 40;

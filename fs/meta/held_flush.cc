@@ -18,7 +18,7 @@ Mutation mutation_of(const ObjectName& object, const Mirror::Changes& changes, b
     else m.xattr_is(kLeaseXattr, encode(before));
     m.set_xattr(kLeaseXattr, encode(next));
     if (changes.about) m.set_xattr(kAboutXattr, *changes.about);
-    if (!changes.removed.empty()) m.remove_keys(changes.removed);
+    if (!is_birth && !changes.removed.empty()) m.remove_keys(changes.removed);
     if (!changes.set.empty()) m.set_keys(changes.set);
     return m;
 }

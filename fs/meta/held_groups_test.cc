@@ -166,6 +166,24 @@ TEST_F(HeldGroupsTest, WithoutTheBirthNothingIsNamed) {
     EXPECT_EQ(stored("d", kBorn), "inode");
 }
 
+// The birth arrived, with a name that is gone by the time it is sent again.
+TEST_F(HeldGroupsTest, WhatIsRemovedAfterAnUnheardBirthIsGone) {
+    ASSERT_OK(give_birth());
+    mount_->faults->set_plan({.lost_reply = 1});
+    bool once = false;  // while it is asked what became of it
+    mount_->hooks->before_query = [&](const Query&) {
+        if (std::exchange(once, true)) return;
+        const std::string lease = encode(*held_.wants(kBorn, 1));
+        ASSERT_OK(held_.apply(std::move(Mutation(kBorn).xattr_is(kLeaseXattr, lease).remove_keys({"d"}))));
+    };
+    EXPECT_ERRNO(held_.commit(), ETIMEDOUT);
+    mount_->hooks->before_query = nullptr;
+    mount_->faults->set_plan({});
+    EXPECT_EQ(stored("d", kBorn), "inode");
+    ASSERT_OK(held_.commit());
+    EXPECT_EQ(stored("d", kBorn), "-");
+}
+
 TEST_F(HeldGroupsTest, WhatIsBornAndRemovedIsNeverSent) {
     ASSERT_OK(give_birth());
     const std::string lease = encode(*held_.wants(kBorn, 1));

@@ -268,8 +268,10 @@ void Mirror::forget_removed(const Changes& changes) {
 Mirror::Changes Mirror::take_all() {
     (void)take_changes();
     Changes all;
-    for (const auto& [key, value] : keys_)
+    for (const auto& [key, value] : keys_) {
         if (value) all.set.emplace_back(key, *value);
+        else all.removed.push_back(key);
+    }
     all.about = about_;
     return all;
 }

@@ -50,7 +50,8 @@ public:
     Changes take_changes();
     void put_back(const Changes& changes);
     void forget_removed(const Changes& changes);  // that they are not there need not be remembered any more
-    // Everything, for an object that is made only now; takes the changes.
+    // Everything, for an object that is made only now; takes the changes.  With what is known not to be there: an
+    // earlier try to make it may have succeeded unheard, with what was removed since.
     Changes take_all();
 
     size_t bytes() const { return bytes_; }

@@ -220,7 +220,7 @@ TEST_F(MirrorTest, AnObjectMadeOnlyNowIsToldWhole) {
     mirror_.apply(set("a", "1"), true);
     mirror_.apply(set("b", "2"), false);
     mirror_.apply(remove("c"), false);
-    EXPECT_EQ(text(mirror_.take_all()), "a=1 b=2 about=A");
+    EXPECT_EQ(text(mirror_.take_all()), "a=1 b=2 -c about=A");
     EXPECT_FALSE(mirror_.is_dirty());
 }
 

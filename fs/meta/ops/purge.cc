@@ -142,10 +142,23 @@ private:
         std::set<Ino> open;
         for (const auto& [session, text] : *answers)
             for (Ino ino : numbers_in(text)) open.insert(ino);
+        std::map<ObjectName, std::vector<std::pair<Item, Inode>>> closed;
         for (auto& [item, inode] : files_) {
-            if (open.contains(inode.ino))
-                again(item, now_ + std::clamp(now_ - item.since_ns, lease_ns_, kPauseMaxNs));
-            else clear(item, std::move(inode));
+            if (open.contains(inode.ino)) again(item, now_ + std::clamp(now_ - item.since_ns, lease_ns_, kPauseMaxNs));
+            else closed[item.object].emplace_back(item, std::move(inode));
+        }
+        for (auto& [object, of_object] : closed) clear_if_nameless(object, std::move(of_object));
+    }
+
+    // Who had it open when the record was read may have given it a name, and closed it before he was asked.
+    void clear_if_nameless(const ObjectName& object, std::vector<std::pair<Item, Inode>> files) {
+        std::vector<std::string> keys;
+        for (const auto& [item, inode] : files) keys.push_back(item.key);
+        auto answer = ask_patiently(core_.store, core_.clock, Query(object).keys(keys));
+        if (answer.code() == ENOENT) return;
+        for (auto& [item, inode] : files) {
+            if (!answer.ok()) note_error(answer.error(), {item});
+            else if (answer->keys.contains(item.key)) clear(item, std::move(inode));
         }
     }
 

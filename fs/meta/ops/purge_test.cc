@@ -132,6 +132,22 @@ TEST_F(PurgeTest, AnUnnamedFileIsOpenUntilItIsReleased) {
     EXPECT_EQ(must(others().lookup(kRootIno, "n")).ino, named);
 }
 
+// Between the look at its record and the question its maker names it, and closes it.
+TEST_F(PurgeTest, AnUnnamedFileThatIsNamedMeanwhileIsNotPurged) {
+    Ino t = must(others().create_unnamed(request(kRootIno, "", S_IFREG | 0600))).ino;
+    core().unlinked.push({.key = unlinked_key(t)});  // as gc finds it
+    bool once = false;
+    mount_->hooks->before_query = [&](const Query& query) {
+        if (!query.object().name.starts_with("sessions") || std::exchange(once, true)) return;
+        EXPECT_OK(others().publish(t, kRootIno, "n", {}));
+        others().released(t);
+    };
+    EXPECT_EQ(purge(meta()), Inos{});
+    mount_->hooks->before_query = nullptr;
+    EXPECT_TRUE(once);
+    EXPECT_EQ(must(meta().lookup(kRootIno, "n")).ino, t);
+}
+
 // What was freed from it goes first, then h.<ino>, then its own bytes.
 TEST_F(PurgeTest, AFileThatHadSeveralNamesGoesWithAllThatWasFreedFromIt) {
     Ino a = must(create("a")).ino;
