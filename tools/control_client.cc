@@ -3,6 +3,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 #include <filesystem>
@@ -84,8 +85,9 @@ Result<Daemon> find_mount(const std::string& text) {
     std::vector<Daemon> mounts, living;
     if (auto source = source_of_argument(text); source.ok()) living = mounts = mounts_of(*source);
     std::erase_if(living, is_gone);
-    if (!living.empty() && living.front().directory != living.back().directory)
-        return fail(EBUSY, text + " is mounted at " + living.front().directory + " and at " + living.back().directory +
+    auto is_elsewhere = [&](const Daemon& other) { return other.directory != living.front().directory; };
+    if (auto other = std::find_if(living.begin(), living.end(), is_elsewhere); other != living.end())
+        return fail(EBUSY, text + " is mounted at " + living.front().directory + " and at " + other->directory +
                                "; name one of them");
     if (!living.empty()) return living.back();
     if (!mounts.empty()) return mounts.back();  // a dead one is meant if it is all there is

@@ -9,6 +9,8 @@
 #include <atomic>
 #include <mutex>
 
+#include "fs/base/waiting.h"
+
 namespace meshfs {
 namespace {
 
@@ -82,6 +84,7 @@ void log(LogLevel level, std::string_view sentence, std::initializer_list<LogFie
         std::lock_guard lock(s.mutex);
         logger = s.logger;
     }
+    before_waiting();  // a pipe may be full, and a file lie on this very mount
     logger->log(spd(level), "{}", line);
     logger->flush();  // who debugs wants to see the last line before the crash
 }

@@ -166,8 +166,9 @@ TEST_F(Sending, WhatIsStillOnItsWayIsNotMappedWithItsNeighbours) {
 TEST_F(Sending, OneOfSeveralFailsAndIsSentAgainByTheNextFlush) {
     open();
     write(0, filled('a', 4));
-    store_.fail_next(object(1), ENOSPC);
+    store_.hold(object(1));
     EXPECT_EQ(send_all(), 4);
+    store_.let_go(object(1), ENOSPC);  // nothing more would be sent after it
     settle();
     EXPECT_EQ(data_.usage().dirty_bytes, kObject);
     EXPECT_TRUE(read(0, 4 * kObject) == filled('a', 4));
@@ -186,9 +187,9 @@ TEST_F(Sending, WhileTheStoreIsFullNobodyWaitsAndNoMoreIsAccepted) {
     write_one(0);
     write_one(1);
     EXPECT_EQ(answers, (std::vector<int>{0}));
-    store_.fail_next(object(0), ENOSPC);
-    store_.fail_next(object(1), ENOSPC);
+    for (uint64_t i : {0, 1}) store_.hold(object(i));
     EXPECT_EQ(send_all(), 2);
+    for (uint64_t i : {0, 1}) store_.let_go(object(i), ENOSPC);
     settle();
     EXPECT_EQ(answers, (std::vector<int>{0, 0}));  // it is kept
     write_one(2);

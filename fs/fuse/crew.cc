@@ -11,6 +11,7 @@ namespace meshfs {
 namespace {
 
 thread_local const Crew* t_reads_for = nullptr;
+thread_local bool t_runs_task = false;
 
 }  // namespace
 
@@ -61,11 +62,13 @@ void Crew::hand_over() {
 }
 
 bool Crew::run_here(Task& task) {
-    if (t_reads_for != this || !reserve()) return false;
+    if (t_reads_for != this || t_runs_task || !reserve()) return false;
+    t_runs_task = true;
     {
         OnWaiting on_waiting([this] { hand_over(); });
         std::exchange(task, nullptr)();
     }
+    t_runs_task = false;
     if (t_reads_for != this) return true;
     MutexLock lock(mutex_);
     --reserved_;

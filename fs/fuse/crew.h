@@ -36,7 +36,7 @@ public:
     // Ends the read(2) of those that read, if it is in one.
     void interrupt_readers(int signal);
 
-    // False: this thread does not read, or nobody can be reserved; the task is untouched.
+    // False: this thread does not read, or runs one already, or nobody can be reserved; the task is untouched.
     bool run_here(Task& task);
     void post(Task task);  // never blocks
     void run(Task task) {

@@ -6,6 +6,7 @@
 
 #include "fs/base/executor.h"
 #include "fs/base/log.h"
+#include "fs/base/waiting.h"
 #include "fs/fuse/protocol.h"
 
 namespace meshfs {
@@ -102,7 +103,9 @@ bool Invalidate::increase_epoch() {
 bool Invalidate::probe_inc_epoch() { return increase_epoch(); }
 
 // At offset -1 no pages go, so this waits for none.  An answer that is on its way the kernel takes for older than this.
+// Waits for nothing but an inode that the kernel is just letting go of.
 void Invalidate::forget_attributes(Ino ino) {
+    before_waiting();
     fuse_lowlevel_notify_inval_inode(session_, nodeid_of_(ino), -1, 0);
 }
 

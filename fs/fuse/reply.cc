@@ -19,10 +19,14 @@ namespace {
 int send(const Request& request, int code, const iovec* pieces, int count) {
     if (code == ESHUTDOWN)
         code = EIO;  // what stores say to a client that is dead; of a file no program expects it
-    request.session->end(request, code);
-    if (request.handle == nullptr) return request.session->send_raw(request.unique, code, pieces, count);
-    if (code != 0) return -fuse_reply_err(request.handle, code);
-    return -fuse_reply_iov(request.handle, pieces, count);
+    FuseSession& session = *request.session;  // the request's memory may go with the answer
+    session.end(request, code);
+    int refused = 0;
+    if (request.handle == nullptr) refused = session.send_raw(request.unique, code, pieces, count);
+    else if (code != 0) refused = -fuse_reply_err(request.handle, code);
+    else refused = -fuse_reply_iov(request.handle, pieces, count);
+    session.answered();
+    return refused;
 }
 
 template <class T>

@@ -16,6 +16,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/base/waiting.h"
 #include "fs/fuse/mount_point.h"
 #include "fs/fuse/ops.h"
 #include "fs/fuse/protocol.h"
@@ -216,13 +217,15 @@ Request FuseSession::begin_raw(Op op, uint64_t unique, uint64_t nodeid) {
     return {this, nullptr, unique, ino_of(nodeid), Clock::system().boot_ns(), op};
 }
 
-// Before the answer is written: the request's memory may go with it.
 void FuseSession::end(const Request& request, int code) {
     latencies_[static_cast<size_t>(request.op)].end(Clock::system().boot_ns() - request.begun_ns, code != 0);
-    if (in_flight_.fetch_sub(1) == 1 && stopping_) {
-        MutexLock lock(mutex_);
-        changed_.notify_all();
-    }
+}
+
+// With the last of them run() may return, and the session go.
+void FuseSession::answered() {
+    if (!stopping_) return static_cast<void>(--in_flight_);
+    MutexLock lock(mutex_);
+    if (--in_flight_ == 0) changed_.notify_all();
 }
 
 int FuseSession::send_raw(uint64_t unique, int code, const iovec* pieces, int count) {
@@ -250,8 +253,10 @@ void FuseSession::run(Ino ino, Executor::Task task) {
 }
 
 void FuseSession::run_release(Ino ino, Executor::Task task) {
-    if (Executor* own = vfs_.executor_for(ino)) lane_of(*own).post(std::move(task));
-    else if (!crew_.run_here(task)) release_lane_.post(std::move(task));
+    if (Executor* own = vfs_.executor_for(ino)) return lane_of(*own).post(std::move(task));
+    bool has_run = ++releases_here_ <= kReleaseThreads && crew_.run_here(task);
+    --releases_here_;
+    if (!has_run) release_lane_.post(std::move(task));
 }
 
 size_t FuseSession::queued() { return crew_.waiting(); }
@@ -269,6 +274,7 @@ void FuseSession::forget_privileges(Ino ino) {
         MutexLock lock(mutex_);
         if (privileged_.erase(ino) == 0) return;
     }
+    before_waiting();  // for an inode that the kernel is just letting go of
     fuse_lowlevel_notify_inval_inode(fuse_, nodeid_of(ino), -1, 0);
 }
 

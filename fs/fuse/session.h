@@ -77,7 +77,9 @@ public:
     Vfs& vfs() { return vfs_; }
     Request begin(fuse_req* handle, Op op, uint64_t nodeid);
     Request begin_raw(Op op, uint64_t unique, uint64_t nodeid);
-    void end(const Request& request, int code);  // for reply.cc
+    // For reply.cc: before the answer is written, for who sees it finds it counted; and when it is.
+    void end(const Request& request, int code);
+    void answered();
     // Where calls about this number may wait: in this call, or later.
     void run(Ino ino, Executor::Task task);
     void run_release(Ino ino, Executor::Task task);
@@ -131,6 +133,7 @@ private:
     Crew crew_;
     Executor releasers_;
     Lane release_lane_;
+    std::atomic<size_t> releases_here_{0};  // in the crew: more would leave nobody for what memory answers
     Mutex lanes_mutex_;
     std::unordered_map<Executor*, std::unique_ptr<Lane>> lanes_ GUARDED_BY(lanes_mutex_);  // plugins' pools
     std::unique_ptr<Invalidate> invalidate_;

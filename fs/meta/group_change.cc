@@ -79,7 +79,10 @@ private:
         wanted.keys.push_back(sum_key_);
         auto view = read_group_now(core_, object_, wanted);
         if (!view.ok()) return missing(view.error());
-        if (TRY(was_last_try_in(*view))) return Outcome::done;
+        if (TRY(was_last_try_in(*view))) {
+            spare_.clear();  // some of these it has used
+            return Outcome::done;
+        }
         if (!target_.object) {
             bool is_it = !view->is_dead() && view->about.directory == target_.directory &&
                          view->about.covers(target_.name);
@@ -110,11 +113,7 @@ private:
     Result<Outcome> apply(const GroupView& view, GroupChange& change) {
         Mutation mutation = TRY(mutation_of(view, change));
         auto status = core_.store.apply(std::move(mutation));
-        bool is_known = true;
-        if (status.code() == ETIMEDOUT) {
-            status = settle(view);
-            is_known = status.ok() || status.code() == ECANCELED;
-        }
+        if (status.code() == ETIMEDOUT) status = settle(view);
         if (status.ok()) {
             if (change.has_delta_) core_.sums.forget(view.about.directory);
             has_grown_ = change.has_reserved_;
@@ -122,8 +121,8 @@ private:
             core_.slots.give(slots_group_, std::move(change.spare_));
             return Outcome::done;
         }
-        // It may have happened, or yet happen: then a file has its number.
-        if (!is_known) change.slots_.clear();
+        // Of ECANCELED alone it is certain that it has not happened and will not: else a file may have its number.
+        if (status.code() != ECANCELED) change.slots_.clear();
         keep_slots(change);
         switch (status.code()) {
             case ECANCELED:

@@ -120,6 +120,7 @@ std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is
     batch.changes = is_birth ? held->mirror.take_all() : held->mirror.take_changes();
     if (!is_birth) ++batch.next.epoch;
     held->is_under_way = true;
+    held->was_sent = true;
     return batch;
 }
 

@@ -20,6 +20,7 @@ struct HeldGroups::Held {
     uint64_t first_epoch = 0;   // of this tenure
     bool is_unborn = false;     // not in the store
     bool is_under_way = false;  // a batch of it
+    bool was_sent = false;      // its birth, once: unborn still, it may be there
     bool is_lost = false;       // gone, with what was not written
     unsigned fills = 0, misses = 0;
     Mirror mirror;

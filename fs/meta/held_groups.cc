@@ -286,7 +286,7 @@ void HeldGroups::note_recall() {
 
 LeaseUsage HeldGroups::usage() const {
     constexpr int64_t kLately = 10 * kNsPerSecond;
-    constexpr size_t kShown = 5;
+    constexpr size_t kShown = 8;
     LeaseUsage usage;
     usage.bytes = bytes_;
     usage.batches = batches_;
@@ -298,9 +298,17 @@ LeaseUsage HeldGroups::usage() const {
     const int64_t since = clock_.boot_ns() - kLately;
     auto recent = std::count_if(recalls_at_.begin(), recalls_at_.end(), [&](int64_t at) { return at >= since; });
     usage.recalls_a_second = static_cast<double>(recent) * kNsPerSecond / kLately;
-    for (const auto& [group, cooling] : cooling_) usage.contended.push_back({.group = group, .times = cooling.times});
-    std::sort(usage.contended.begin(), usage.contended.end(), [](auto& a, auto& b) { return a.times > b.times; });
-    if (usage.contended.size() > kShown) usage.contended.resize(kShown);
+    using Entry = std::pair<const std::string, Cooling>;
+    std::vector<const Entry*> worst;
+    for (const Entry& entry : cooling_) worst.push_back(&entry);
+    // Of those that were fought over as often, the latest first.
+    auto is_worse = [](const Entry* a, const Entry* b) {
+        return std::pair(a->second.times, a->second.until) > std::pair(b->second.times, b->second.until);
+    };
+    auto shown = worst.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, worst.size()));
+    std::partial_sort(worst.begin(), shown, worst.end(), is_worse);
+    for (auto entry = worst.begin(); entry != shown; ++entry)
+        usage.contended.push_back({.group = (*entry)->first, .times = (*entry)->second.times});
     return usage;
 }
 
@@ -401,7 +409,7 @@ std::optional<Status> HeldGroups::pass_on(const HeldPtr& held, const Mutation& m
         while (held->state == Held::State::changing) held->changed.wait(held->mutex);
         if (held->state == Held::State::gone) return {};
         auto guarded = lease_guarded(mutation);
-        bool is_never_made = held->is_unborn && !held->is_under_way && has(mutation, Effect::Kind::remove);
+        bool is_never_made = held->is_unborn && !held->was_sent && has(mutation, Effect::Kind::remove);
         if (is_never_made && guarded && held->is_of_tenure(encode(*guarded))) {
             leave_table(held);
             return Status();

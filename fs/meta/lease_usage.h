@@ -21,7 +21,7 @@ struct LeaseUsage {  // of this session, since it began
         Ino directory{};    // 0: not known, or gone
         uint64_t times = 0; // it was asked back from this mount, or by it, and stayed free for a while
     };
-    std::vector<Contended> contended;   // most often first, a few
+    std::vector<Contended> contended;   // most often first, then the latest; a few
 };
 
 }  // namespace meshfs

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "fs/base/waiting.h"
+
 namespace meshfs {
 
 IoBatch::~IoBatch() { (void)wait(); }
 
 void IoBatch::begin() {
+    before_waiting();
     MutexLock lock(mutex_);
     while (in_flight_ >= max_) changed_.wait(mutex_);
     ++in_flight_;

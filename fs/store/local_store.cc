@@ -8,6 +8,7 @@
 
 #include "fs/base/clock.h"
 #include "fs/base/log.h"
+#include "fs/base/waiting.h"
 #include "fs/store/local_committer.h"
 #include "fs/store/local_directory.h"
 #include "fs/store/local_keeper.h"
@@ -326,6 +327,7 @@ Status LocalStore::fence(const ClientId& client) {
 }
 
 Result<Capacity> LocalStore::capacity(Pool) {
+    before_waiting();
     struct statvfs st {};
     if (statvfs(directory_->path().c_str(), &st) != 0) return fail(errno, "cannot look at " + directory_->path());
     Capacity out;

@@ -82,6 +82,7 @@ Status hear_from_each(RadosLink& link, const RadosPool& pool, const std::vector<
 }  // namespace
 
 Status fence_rados_client(RadosLink& link, const ClientId& client) {
+    before_waiting();
     int code = link.rados().blocklist_add(client, kFenceSeconds);
     if (errno_of_rados(code) == EACCES)
         return fail(EACCES, "cannot fence " + client +

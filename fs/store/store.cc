@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "fs/base/waiting.h"
+
 namespace meshfs {
 namespace {
 
@@ -123,19 +125,23 @@ Status Transfer::check() const {
     return {};
 }
 
+// Said before the call starts: a client library's own throttles, or a disk, may keep it.
 Status Store::apply(Mutation mutation) {
+    before_waiting();
     OneCall<void> call;
     start(std::move(mutation), call.then());
     return call.wait();
 }
 
 Result<Answer> Store::ask(Query query) {
+    before_waiting();
     OneCall<Answer> call;
     start(std::move(query), call.then());
     return call.wait();
 }
 
 Result<size_t> Store::transfer(Transfer transfer) {
+    before_waiting();
     OneCall<size_t> call;
     start(std::move(transfer), call.then());
     return call.wait();

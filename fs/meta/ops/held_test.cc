@@ -67,6 +67,41 @@ TEST_F(HeldMountsTest, ADirectoryIsInTheStoreBeforeItsName) {
     EXPECT_FALSE(stored_lease(root_).is_free());
 }
 
+// Its maker names it in a group that he holds, and closes it, when he is about to be asked.
+TEST_F(HeldMountsTest, APurgeElsewhereSeesANameThatIsNotWrittenYet) {
+    Ino t = must(a().create_unnamed(request(kRootIno, "", S_IFREG | 0600))).ino;
+    ASSERT_OK(a().commit());
+    core().unlinked.push({.key = unlinked_key(t)});  // as gc finds it
+    bool is_named = false;
+    mount_->hooks->before_query = [&](const Query& query) {
+        if (query.object().name.starts_with("sessions") && !std::exchange(is_named, true)) {
+            a_->clock.advance_ns(2 * kNsPerSecond);  // it was asked for, and is taken again
+            EXPECT_OK(make(a(), "x"));
+            EXPECT_OK(a().publish(t, kRootIno, "n", {}));
+            a().released(t);
+            EXPECT_FALSE(is_stored("n"));
+        } else {
+            a().tick();  // lets go of what is asked for
+        }
+    };
+    EXPECT_TRUE(must(meta().purgeable(16)).empty());
+    mount_->hooks->before_query = nullptr;
+    EXPECT_TRUE(is_named);
+    EXPECT_EQ(must(meta().lookup(kRootIno, "n")).ino, t);
+}
+
+// The change is in memory and stays there, though its caller was told that it could not be written.
+TEST_F(HeldMountsTest, ANumberIsNotGivenTwiceWhenThereIsNoRoom) {
+    TestMount mount(cluster_, {.hold = true, .synchronous = true});
+    ASSERT_OK(make(*mount.meta, "a"));
+    mount.faults->set_plan({.error = 1, .error_code = ENOSPC});
+    EXPECT_ERRNO(make(*mount.meta, "b"), ENOSPC);
+    mount.faults->set_plan({});
+    Ino c = must(mount.meta->create(request(kRootIno, "c", S_IFREG | 0644))).ino;
+    auto b = mount.meta->lookup(kRootIno, "b");
+    EXPECT_TRUE(!b.ok() || b->ino != c);
+}
+
 // The keyring of the other does not allow to fence: leases alone keep out what the dead had not written.
 TEST_F(HeldMountsTest, WhatTheDeadHadNotWrittenNeverLands) {
     ASSERT_OK(make(a(), "written"));

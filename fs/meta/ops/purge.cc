@@ -150,15 +150,16 @@ private:
         for (auto& [object, of_object] : closed) clear_if_nameless(object, std::move(of_object));
     }
 
-    // Who had it open when the record was read may have given it a name, and closed it before he was asked.
+    // Who had it open when the record was read may have given it a name, and closed it before he was asked; maybe in
+    // a group he holds, which is asked back to see that.
     void clear_if_nameless(const ObjectName& object, std::vector<std::pair<Item, Inode>> files) {
         std::vector<std::string> keys;
         for (const auto& [item, inode] : files) keys.push_back(item.key);
-        auto answer = ask_patiently(core_.store, core_.clock, Query(object).keys(keys));
-        if (answer.code() == ENOENT) return;
+        auto now = read_group(core_, object, {.keys = keys});
+        if (now.code() == ENOENT) return;
         for (auto& [item, inode] : files) {
-            if (!answer.ok()) note_error(answer.error(), {item});
-            else if (answer->keys.contains(item.key)) clear(item, std::move(inode));
+            if (!now.ok()) note_error(now.error(), {item});
+            else if (now->key(item.key) != nullptr) clear(item, std::move(inode));
         }
     }
 
