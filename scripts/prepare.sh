@@ -8,7 +8,7 @@ packages_to_build=(
 packages_to_show=(fio git acl attr psmisc)
 packages_to_test=(
     ceph-mon ceph-mgr ceph-osd ceph-mds ceph-common ceph-fuse clang-14 libclang-rt-14-dev rsync sqlite3 shellcheck
-    jq stress-ng dbench iproute2 python3 curl bash-completion
+    jq stress-ng dbench iproute2 python3 curl bash-completion spin tcc
 )
 
 begun_at=$(date +%s)
