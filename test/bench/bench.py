@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
 """Measures mounts side by side: one round after the other, in each round every system once.  scripts/bench runs it."""
 import argparse
+import io
 import json
 import mmap
 import multiprocessing
 import os
 import platform
+import random
 import re
 import statistics
 import subprocess
 import sys
+import tarfile
 import time
 
 FILES = 1000
 SMALL_FILES = 2000
 CREATES = 8000
+TREE_FILES = 20000
+TREE = None  # a tar; None: one is made up
 IO_BYTES = 4 << 20
 
 
@@ -25,8 +30,9 @@ def run(*command, **options):
 class System:
     """Something that can be mounted.  `fresh` begins a round: empty, and with nothing cached anywhere."""
 
-    def __init__(self, name, folder, mount, umount, make=None, parts=None):
+    def __init__(self, name, folder, mount, umount, make=None, parts=None, store_calls=None):
         self.parts = parts  # those that can be asked of it; None: all
+        self.store_calls = store_calls  # how many the mount has made; None: it cannot tell
         self.name, self.folder, self.mount_command, self.umount_command, self.make = name, folder, mount, umount, make
         self.is_mounted = False
         os.makedirs(folder, exist_ok=True)
@@ -108,8 +114,15 @@ def creates(system, _):
         yield f"files of 4 KiB made, {makers} at once, /s", per_second(CREATES, lambda: create_by(makers, folder))
 
 
+def calls_of(system, work):
+    """What `work` yields, and the calls of the store that it made."""
+    before = system.store_calls() if system.store_calls else None
+    made = work()
+    return made, system.store_calls() - before if system.store_calls else None
+
+
 def small(system, _):
-    for kib in (4, 16):
+    for kib in (4, 16, 64):
         folder = os.path.join(system.folder, f"small-{kib}")
         os.mkdir(folder)
         files = [os.path.join(folder, f"file-{i:05}") for i in range(SMALL_FILES)]
@@ -128,10 +141,49 @@ def small(system, _):
                 os.read(found, len(content))
                 os.close(found)
 
-        yield f"files of {kib} KiB made and synced, /s", per_second(SMALL_FILES, create)
+        rate, calls = calls_of(system, lambda: per_second(SMALL_FILES, create))
+        yield f"files of {kib} KiB made and synced, /s", rate
+        if calls is not None:
+            yield f"  calls of the store for 1,000 of {kib} KiB", calls * 1000 / SMALL_FILES
         system.remount()
         yield f"files of {kib} KiB read cold, /s", per_second(SMALL_FILES, read)
         yield f"rm -r of files of {kib} KiB, /s", per_second(SMALL_FILES, lambda: run("rm", "-r", folder))
+
+
+def make_tree(path):
+    """A tar of a tree shaped as Linux' sources are: a dozen files a directory, half of them below 5 KiB, a few large."""
+    chance = random.Random(1)
+    noise = chance.randbytes(4 << 20)
+    directories = ["tree"]
+    with tarfile.open(path, "w") as tar:
+        for i in range(TREE_FILES):
+            if i % 12 == 0:
+                above = chance.choice(directories[-200:])
+                directories.append(f"{above if above.count('/') < 6 else 'tree'}/directory-{i}")
+            entry = tarfile.TarInfo(f"{directories[-1]}/file-{i}.c")
+            entry.size = min(int(chance.lognormvariate(8.5, 1.4)), 1 << 20)
+            begin = chance.randrange(3 << 20)
+            tar.addfile(entry, io.BytesIO(noise[begin:begin + entry.size]))
+
+
+def tree(system, _):
+    path = TREE or os.path.join(os.path.dirname(system.folder), "tree.tar")
+    if not os.path.exists(path):
+        make_tree(path)
+    folder = os.path.join(system.folder, "tree")
+    os.mkdir(folder)
+    untar = f"tar -x --no-same-owner -f '{path}' -C '{folder}' && sync -f '{folder}'"
+    seconds, calls = calls_of(system, lambda: 1 / per_second(1, lambda: run("sh", "-c", untar)))
+    files = int(run("sh", "-c", f"find '{folder}' -type f | wc -l"))
+    yield "untar and sync, files/s", files / seconds
+    if calls is not None:
+        yield "  calls of the store for 1,000 files", calls * 1000 / files
+    system.remount()
+    yield "find -ls, cold, files/s", per_second(files, lambda: run("find", folder, "-ls"))
+    system.remount()
+    yield "tar c, cold, files/s", per_second(files, lambda: run("sh", "-c", f"tar -c -f - -C '{folder}' . | cat > /dev/null"))
+    system.remount()
+    yield "rm -rf, files/s", per_second(files, lambda: run("rm", "-rf", folder))
 
 
 def streams(system, size):
@@ -164,7 +216,7 @@ def streams(system, size):
     os.unlink(path)
 
 
-PARTS = {"names": names, "creates": creates, "small": small, "streams": streams}
+PARTS = {"names": names, "creates": creates, "small": small, "tree": tree, "streams": streams}
 
 
 def rados_bench(rados, seconds):
@@ -180,6 +232,11 @@ def rados_bench(rados, seconds):
 # --- the systems
 
 
+def calls_told(meshfs, folder):
+    told = json.loads(run(meshfs, "status", folder, "--json"))
+    return sum(call["calls"] for call in told["store"]["calls"])
+
+
 def systems_of(arguments):
     scratch, conf = arguments.scratch, arguments.conf
     meshfs = arguments.meshfs
@@ -187,7 +244,8 @@ def systems_of(arguments):
 
     def meshfs_on(key, name, source, options, make):
         folder = f"{scratch}/{key}"
-        all_systems[key] = System(name, folder, [meshfs, "mount", source, folder, *options], [meshfs, "umount", folder], make)
+        all_systems[key] = System(name, folder, [meshfs, "mount", source, folder, *options], [meshfs, "umount", folder], make,
+                                  store_calls=lambda: calls_told(meshfs, folder))
 
     def make_rados():
         run("rados", "-c", conf, "-p", "meshfs", "purge", "meshfs", "--yes-i-really-really-mean-it")
@@ -262,8 +320,11 @@ def main():
     parser.add_argument("--size", type=int, default=1024, help="MiB of a stream")
     parser.add_argument("--systems", default="rados,ceph-fuse,local,ext4,nothing")
     parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--tree", help="a tar to unpack instead of a made-up tree")
     parser.add_argument("--cluster", default="", help="what to say about the cluster")
     arguments = parser.parse_args()
+    global TREE
+    TREE = arguments.tree
     systems = systems_of(arguments)
     rados = ["rados", "-c", arguments.conf, "-p", "meshfs"]
     machine(arguments)
