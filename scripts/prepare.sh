@@ -11,7 +11,7 @@ packages_to_test=(
     jq stress-ng dbench iproute2 python3 curl bash-completion spin tcc
 )
 
-# Several files a compilation: headers take most of the time.  Not in `build`, whose files must each stand alone.
+# Several files a compilation: headers take most of the time.  Who changes code builds without: each file stands alone.
 together="-Dunity=on -Dunity_size=8"
 release="-Dbuildtype=debugoptimized -Dtests=disabled $together"
 

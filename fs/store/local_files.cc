@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cstring>
 
+#include "fs/base/waiting.h"
 #include "fs/base/wire.h"
 #include "fs/store/local_directory.h"
 
@@ -133,9 +135,16 @@ Files::Reading::~Reading() {
 }
 
 Status read_at(int fd, uint64_t offset, char* out, size_t size) {
+    bool may_wait = false;  // for the disk: what lies in memory is read without
     while (size > 0) {
-        ssize_t got = pread(fd, out, size, static_cast<off_t>(offset));
+        iovec piece{out, size};
+        ssize_t got = preadv2(fd, &piece, 1, static_cast<off_t>(offset), may_wait ? 0 : RWF_NOWAIT);
         if (got < 0 && errno == EINTR) continue;
+        if (got < 0 && !may_wait && (errno == EAGAIN || errno == EOPNOTSUPP)) {
+            before_waiting();
+            may_wait = true;
+            continue;
+        }
         if (got < 0) return fail(errno == EIO ? EIO : errno, "cannot read a file of the embedded store");
         if (got == 0) {
             std::memset(out, 0, size);

@@ -65,7 +65,13 @@ Result<std::optional<std::string>> Rows::get(Family family, const std::string& k
     rocksdb::ReadOptions options;
     options.snapshot = at;
     std::string value;
+    options.read_tier = rocksdb::kBlockCacheTier;
     auto status = db_->Get(options, family, key, &value);
+    if (status.IsIncomplete()) {  // it lies on the disk
+        before_waiting();
+        options.read_tier = rocksdb::kReadAllTier;
+        status = db_->Get(options, family, key, &value);
+    }
     if (status.IsNotFound()) return std::optional<std::string>();
     if (!status.ok()) return translate(status, "cannot read the embedded store");
     return std::optional<std::string>(std::move(value));

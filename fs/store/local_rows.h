@@ -8,6 +8,7 @@
 #include <string>
 
 #include "fs/base/result.h"
+#include "fs/base/waiting.h"
 #include "fs/store/local_layout.h"
 
 namespace meshfs::local {
@@ -56,7 +57,6 @@ private:
     Moment moment_;
 };
 
-
 template <class Each>
 Status Rows::scan(Family family, const std::string& from, const std::string& prefix, Moment at, Each each) {
     rocksdb::ReadOptions options;
@@ -64,6 +64,7 @@ Status Rows::scan(Family family, const std::string& from, const std::string& pre
     rocksdb::Slice bound(end);
     if (!end.empty()) options.iterate_upper_bound = &bound;
     options.snapshot = at;
+    before_waiting();
     std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options, family));
     for (it->Seek(from < prefix ? prefix : from); it->Valid(); it->Next())
         if (!TRY(each(it->key().ToStringView(), it->value().ToStringView()))) return {};

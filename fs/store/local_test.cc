@@ -6,6 +6,7 @@
 #include <fstream>
 #include <random>
 
+#include "fs/base/waiting.h"
 #include "fs/store/conformance_fixture.h"
 #include "fs/store/local_directory.h"
 #include "fs/store/local_files.h"
@@ -242,6 +243,26 @@ TEST_F(LocalStoreTest, AsManyFreedFilesAsAllowedKeepTheirBlocksAndAreTakenFirst)
     files.retire(taken);
     EXPECT_TRUE(files.recycle().empty());
     EXPECT_EQ(disk::file_size(files.path_of(taken)), 0u);
+}
+
+// Who reads requests of the kernel may read what lies in memory, and is not kept by the disk.
+TEST_F(LocalStoreTest, ReadingFromTheDiskIsAWait) {
+    auto store = opened();
+    const std::string bytes = noise(256 << 10);
+    ASSERT_OK(put(*store, o_, 0, bytes));
+    store->stop();  // all of it is on the disk
+    store.reset();
+    store = opened();
+    EXPECT_EQ(get(*store, o_), bytes);  // names and sums are in memory from here on
+    for (const auto& path : long_files()) {
+        int fd = ::open(path.c_str(), O_RDONLY);
+        ASSERT_EQ(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+        close(fd);
+    }
+    bool has_waited = false;
+    OnWaiting on_waiting([&] { has_waited = true; });
+    EXPECT_EQ(get(*store, o_), bytes);
+    EXPECT_TRUE(has_waited);
 }
 
 TEST_F(LocalStoreTest, SnapshotsOfLongBytesShareTheFileUntilItIsWritten) {
