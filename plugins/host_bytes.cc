@@ -24,7 +24,7 @@ struct Batch {
         if (--batch->left > 0) return;
         auto tell = [batch] {
             batch->instance.ios_in_flight() -= batch->count;
-            batch->done(batch->argument, batch->ios, batch->count);
+            if (!batch->instance.has_ended()) batch->done(batch->argument, batch->ios, batch->count);
         };
         // The queue is longer than what can be in flight, so this refuses only once the plugin has stopped.
         if (!batch->instance.tasks().try_post(tell)) batch->instance.ios_in_flight() -= batch->count;
@@ -35,7 +35,7 @@ void start_io(const std::shared_ptr<Batch>& batch, meshfs_io& io, uint64_t handl
     Vfs& vfs = batch->instance.vfs();
     if (io.is_write != 0) {
         auto bytes = Buffer::copy_of({static_cast<const char*>(io.bytes), io.length});
-        vfs.write(handle, io.offset, std::move(bytes), false, false, [batch, &io](Result<size_t> written) {
+        vfs.write(handle, io.offset, std::move(bytes), {}, [batch, &io](Result<size_t> written) {
             io.result = written ? static_cast<int64_t>(*written) : -written.error().code();
             Batch::end_one(batch);
         });

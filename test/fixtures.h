@@ -138,7 +138,7 @@ public:
     }
     Result<size_t> write(uint64_t handle, uint64_t offset, std::string_view bytes, bool kill_priv = false) {
         Awaited<size_t> answer;
-        vfs->write(handle, offset, Buffer::copy_of(bytes), kill_priv, false, answer.then());
+        vfs->write(handle, offset, Buffer::copy_of(bytes), {.kill_priv = kill_priv}, answer.then());
         return answer.wait();
     }
     Result<std::string> read(uint64_t handle, uint64_t offset, uint64_t length) {

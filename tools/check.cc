@@ -152,7 +152,7 @@ int run_check(int argc, char** argv) {
     auto* repair = app.add_flag("--repair", arguments.repair, "repair what can be; each line says how");
     app.add_flag("-n,--dry-run", arguments.dry_run, "say what --repair would do, which is the default")
         ->excludes(repair);
-    app.add_flag("--deep", arguments.deep, "list the pools, too: objects that nothing names");
+    app.add_flag("--deep", arguments.deep, "look for each object of data, and for objects that nothing names");
     app.add_option("--threads", arguments.threads, "directories looked at at once (8)")->check(CLI::Range(1u, 64u));
     app.add_flag("--json", arguments.as_json, "for programs");
     app.add_flag("-q,--quiet", arguments.quiet, "only what is wrong");

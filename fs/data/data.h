@@ -61,8 +61,9 @@ public:
     virtual Time mtime() = 0;  // of the last own write, {} if none is unpublished
 
     // Exactly the bytes of [offset, offset + length) up to size(); own writes are seen.  The callback may come inside
-    // the call if all is in memory, else on a store thread: it must only hand over.
-    virtual void read(ByteRange range, Then<Buffers> then) = 0;
+    // the call if all is in memory, else on a store thread: it must only hand over.  ESTALE: an object is missing, of an
+    // extent that is whole, or of any while the map is not known to be the newest (`is_current`).
+    virtual void read(ByteRange range, bool is_current, Then<Buffers> then) = 0;
     // Accepts bytes; answered at once, or later when `dirty` is short (back-pressure).  EFBIG; ENOSPC, EDQUOT, EIO: `dirty` is
     // short, and the store takes nothing, being full or silent.  Another error of an earlier flush is told by flush, not here.
     virtual void write(uint64_t offset, Buffer bytes, Then<void> then) = 0;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "fs/data/holding_store.h"
+#include "fs/data/layout.h"
 #include "fs/store/fault_store.h"
 #include "fs/store/memory_store.h"
 #include "fs/store/metered_store.h"
@@ -51,7 +52,7 @@ protected:
         ASSERT_TRUE(done.ok());
     }
     std::string read(uint64_t offset, uint64_t length) {
-        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file_->read({offset, length}, std::move(t)); });
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file_->read({offset, length}, true, std::move(t)); });
         EXPECT_TRUE(got.ok()) << got.error().text();
         return got ? join(*got) : std::string();
     }
@@ -282,9 +283,21 @@ TEST_F(FileBytes, OfTwoMountsThatFillOneFileAreOneExtentAndStoredOnce) {
     EXPECT_EQ(stored, 40 * kPiece);
     auto reader = data.open(Ino{77}, published_);
     for (uint64_t i = 0; i < 40; ++i) {
-        auto got = wait_for<Buffers>([&](Then<Buffers> t) { reader->read({((i * 7) % 40) * kPiece, 3}, std::move(t)); });
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { reader->read({((i * 7) % 40) * kPiece, 3}, true, std::move(t)); });
         EXPECT_EQ(join(*got), std::string(3, static_cast<char>('A' + i)));
     }
+}
+
+// Two mounts that scatter writes over a new file: their list would not fit into a record.
+TEST_F(FileBytes, ListsOfExtentsAreBounded) {
+    open();
+    file_->set_alone(false);
+    constexpr uint64_t kWrites = 3000, kApart = 1000;
+    for (uint64_t i = 0; i < kWrites; ++i) write(i * kApart, "x");
+    publish();
+    EXPECT_LE(published_.extents.size(), 1024u);
+    open();
+    for (uint64_t i = 0; i < kWrites; i += 100) EXPECT_EQ(read(i * kApart, 2), std::string("x\0", i + 1 < kWrites ? 2 : 1));
 }
 
 TEST_F(FileBytes, AHoleIsMadeAgainInTheMapOfAnotherMount) {
@@ -316,11 +329,50 @@ TEST_F(FileBytes, SeekFindsHolesOfAbsentObjects) {
     EXPECT_EQ(file_->seek(6 * 65536, false).code(), ENXIO);
 }
 
+// Zeros come from holes alone: where all was written a missing object is lost, and what was punched out of it is not.
+TEST_F(FileBytes, OfAMissingObjectAreNoZeros) {
+    constexpr uint64_t kObject = 65536;
+    open();
+    write(0, std::string(4 * kObject, 'a'));
+    publish();
+    ASSERT_TRUE(file_->punch({kObject, kObject}).ok());
+    EXPECT_EQ(read(kObject, kObject), std::string(kObject, '\0'));
+    write(3 * kObject, "in place");
+    publish();
+    open();
+    EXPECT_EQ(read(kObject, kObject), std::string(kObject, '\0'));
+    EXPECT_EQ(read(3 * kObject, 8), "in place");
+    EXPECT_EQ(file_->seek(0, true).value(), kObject);
+    const BlobId blob = published_.extents.at(0).blob;
+    ASSERT_TRUE(store_.apply(std::move(Mutation(blob_object(published_.layout, blob, 2)).remove())).ok());
+    for (uint64_t length : {uint64_t{10}, kObject}) {
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file_->read({2 * kObject, length}, true, std::move(t)); });
+        EXPECT_EQ(got.code(), ESTALE);
+    }
+    EXPECT_EQ(read(0, 10), "aaaaaaaaaa");
+}
+
+// Of a sparse file absent objects are holes; a gap within objects that are there changes nothing.
+TEST_F(FileBytes, OfAHoleBetweenExtentsAreZeros) {
+    constexpr uint64_t kObject = 65536;
+    open();
+    write(10, "x");
+    write(kObject + 10, "y");
+    publish();
+    ASSERT_EQ(published_.extents.size(), 1u);
+    EXPECT_NE(published_.extents[0].flags & Extent::whole, 0);
+    write(5 * kObject, "z");
+    publish();
+    ASSERT_EQ(published_.extents.size(), 1u);
+    EXPECT_EQ(published_.extents[0].flags & Extent::whole, 0);
+    EXPECT_EQ(read(3 * kObject, 10), std::string(10, '\0'));
+}
+
 TEST_F(FileBytes, DamagedMapsAreEio) {
     published_.size = 100;
     published_.extents = {{.offset = 0, .length = 100, .blob_offset = 7, .blob = BlobId{1}}};
     open();
-    auto got = wait_for<Buffers>([&](Then<Buffers> t) { file_->read({0, 10}, std::move(t)); });
+    auto got = wait_for<Buffers>([&](Then<Buffers> t) { file_->read({0, 10}, true, std::move(t)); });
     EXPECT_EQ(got.code(), EIO);
     write(0, "x");
     EXPECT_EQ(file_->flush().code(), EIO);
@@ -433,7 +485,7 @@ TEST_P(RandomOperations, AgreeWithAPlainString) {
         }
         ASSERT_EQ(file->size(), model.size()) << "seed " << GetParam() << " step " << step;
         uint64_t at = below(model.size() + 10), count = below(100'000);
-        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({at, count}, std::move(t)); });
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({at, count}, true, std::move(t)); });
         ASSERT_TRUE(got.ok());
         std::string expected = at < model.size() ? model.substr(at, count) : std::string();
         ASSERT_TRUE(join(*got) == expected) << "seed " << GetParam() << " step " << step << " at " << at;
@@ -489,14 +541,14 @@ TEST_P(Faults, BytesSurviveErrorsAndAreStoredAtLast) {
                 if (below(2) == 0) file = data.open(Ino{5}, published);
             }
         }
-        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({0, model.size()}, std::move(t)); });
+        auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({0, model.size()}, true, std::move(t)); });
         ASSERT_TRUE(got.ok());
         ASSERT_TRUE(join(*got) == model) << "seed " << GetParam() << " step " << step;
     }
     auto flushed = file->flush();
     ASSERT_TRUE(flushed.ok());
     file = data.open(Ino{5}, flushed->map);
-    auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({0, model.size()}, std::move(t)); });
+    auto got = wait_for<Buffers>([&](Then<Buffers> t) { file->read({0, model.size()}, true, std::move(t)); });
     ASSERT_TRUE(join(*got) == model);
     EXPECT_GT(failed, 0);
     EXPECT_GT(sent, 0);

@@ -4,6 +4,13 @@
 
 namespace meshfs {
 
+// A rest of a piece, which may be a page of a large buffer: what is small does not keep that.
+static Buffer rest_of(const Buffer& piece, size_t offset, size_t length) {
+    constexpr size_t kCopiedMax = 256 << 10;
+    Buffer rest = piece.slice(offset, length);
+    return length <= kCopiedMax && length < piece.size() ? Buffer::copy_of(rest.view()) : rest;
+}
+
 void Dirty::drop(ByteRange range) {
     if (range.length == 0) return;
     auto it = pieces_.upper_bound(range.offset);
@@ -19,12 +26,12 @@ void Dirty::drop(ByteRange range) {
         bytes_ -= piece.size();
         it = pieces_.erase(it);
         if (at < range.offset) {
-            pieces_.emplace(at, piece.slice(0, range.offset - at));
+            pieces_.emplace(at, rest_of(piece, 0, range.offset - at));
             bytes_ += range.offset - at;
         }
         if (end > range.end()) {
             uint64_t kept = end - range.end();
-            it = pieces_.emplace(range.end(), piece.slice(piece.size() - kept, kept)).first;
+            it = pieces_.emplace(range.end(), rest_of(piece, piece.size() - kept, kept)).first;
             bytes_ += kept;
             break;
         }

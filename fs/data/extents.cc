@@ -13,6 +13,12 @@ Extent part_of(const Extent& extent, ByteRange range) {
     return part;
 }
 
+// `after`, of the same blob, goes on in `before`.
+void join(Extent& before, const Extent& after) {
+    before.flags = after.flags & static_cast<uint8_t>(before.flags | ~Extent::whole);
+    before.length = after.end() - before.offset;
+}
+
 }  // namespace
 
 std::vector<Mapped> map_range(const Extents& extents, ByteRange range) {
@@ -58,14 +64,12 @@ Extents cut_extents(Extents& extents, uint64_t size, uint32_t object_bytes) {
 void add_own(Extents& extents, ByteRange range, BlobId blob) {
     auto after = std::partition_point(extents.begin(), extents.end(),
                                       [&](const Extent& e) { return e.offset < range.offset; });
-    Extent added{.offset = range.offset, .length = range.length, .blob_offset = range.offset, .blob = blob};
+    Extent added{.offset = range.offset, .length = range.length, .blob_offset = range.offset, .blob = blob, .flags = Extent::whole};
     auto joins = [&](const Extent& e) { return e.kind == Extent::Kind::own && e.blob == blob; };
     bool joins_before = after != extents.begin() && joins(*(after - 1)) && (after - 1)->end() == range.offset;
     bool joins_after = after != extents.end() && joins(*after) && after->offset == range.end();
     if (joins_before && joins_after) {
-        Extent& before = *(after - 1);
-        before.flags = after->flags;
-        before.length = after->end() - before.offset;
+        join(*(after - 1), *after);
         extents.erase(after);
     } else if (joins_before) {
         Extent& before = *(after - 1);
@@ -78,7 +82,7 @@ void add_own(Extents& extents, ByteRange range, BlobId blob) {
     }
 }
 
-void join_over_holes(Extents& extents, BlobId blob, const std::vector<ByteRange>& busy) {
+void join_over_holes(Extents& extents, BlobId blob, const std::vector<ByteRange>& busy, uint32_t object_bytes) {
     Extents joined;
     auto is_busy = [&](uint64_t from, uint64_t to) {
         auto first = std::partition_point(busy.begin(), busy.end(),
@@ -93,10 +97,17 @@ void join_over_holes(Extents& extents, BlobId blob, const std::vector<ByteRange>
             joined.push_back(e);
             continue;
         }
-        before->flags = e.flags;
-        before->length = e.end() - before->offset;
+        const bool is_object_between = e.offset / object_bytes - (before->end() - 1) / object_bytes > 1;
+        join(*before, e);
+        if (is_object_between) before->flags &= static_cast<uint8_t>(~Extent::whole);
     }
     extents = std::move(joined);
+}
+
+bool has_whole(const Extents& extents, ByteRange range) {
+    auto parts = map_range(extents, range);
+    return std::any_of(parts.begin(), parts.end(),
+                       [](const Mapped& part) { return part.extent && (part.extent->flags & Extent::whole) != 0; });
 }
 
 Extents extents_below(const Extents& extents, uint64_t size) {

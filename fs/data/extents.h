@@ -23,12 +23,16 @@ std::vector<Mapped> map_range(const Extents& extents, ByteRange range);
 // object that is still mapped is marked as a tail.
 Extents cut_extents(Extents& extents, uint64_t size, uint32_t object_bytes);
 
-// Maps `range` to `blob`, where no extent is; neighbours of the same blob that touch it become one with it.
+// Maps `range` to `blob`, where no extent is and every byte is stored: it is `whole`.  Neighbours of the same blob that
+// touch it become one with it, which is whole if all of them are.
 void add_own(Extents& extents, ByteRange range, BlobId blob);
 
 // Extents of `blob` become one with what lies between them, which then are holes of the blob: where no one has ever
-// written.  Not over gaps that hold a byte of `busy`, sorted.
-void join_over_holes(Extents& extents, BlobId blob, const std::vector<ByteRange>& busy);
+// written.  Not over gaps that hold a byte of `busy`, sorted.  Where an object lies in a hole they are not `whole` any more.
+void join_over_holes(Extents& extents, BlobId blob, const std::vector<ByteRange>& busy, uint32_t object_bytes);
+
+// Lies a part of the range in extents of which no object may be missing?
+bool has_whole(const Extents& extents, ByteRange range);
 
 // The part of the list below `size`.
 Extents extents_below(const Extents& extents, uint64_t size);

@@ -79,9 +79,9 @@ TEST(Extents, NeighboursOfOneBlobBecomeOne) {
 TEST(Extents, HolesOfABlobJoinItUnlessSomethingIsOnItsWayThere) {
     Extents list{own(0, 10, 1), own(20, 10, 2), own(40, 10, 2), own(60, 10, 2), own(80, 10, 1), own(95, 5, 1)};
     Extents joined = list;
-    join_over_holes(joined, BlobId{2}, {{51, 5}});
+    join_over_holes(joined, BlobId{2}, {{51, 5}}, 1 << 16);
     EXPECT_EQ(joined, (Extents{own(0, 10, 1), own(20, 30, 2), own(60, 10, 2), own(80, 10, 1), own(95, 5, 1)}));
-    join_over_holes(list, BlobId{2}, {{5, 3}, {70, 9}, {200, 1}});
+    join_over_holes(list, BlobId{2}, {{5, 3}, {70, 9}, {200, 1}}, 1 << 16);
     EXPECT_EQ(list, (Extents{own(0, 10, 1), own(20, 50, 2), own(80, 10, 1), own(95, 5, 1)}));
 }
 

@@ -27,7 +27,7 @@ public:
     uint64_t size() override;
     bool is_dirty() override;
     Time mtime() override;
-    void read(ByteRange range, Then<Buffers> then) override;
+    void read(ByteRange range, bool is_current, Then<Buffers> then) override;
     void write(uint64_t offset, Buffer bytes, Then<void> then) override;
     void append(Buffer bytes, Then<uint64_t> then) override;
     bool send() override;
@@ -71,8 +71,9 @@ private:
     [[nodiscard]] Answers accept(uint64_t offset, Buffer bytes) REQUIRES(mutex_);
     [[nodiscard]] Answers drop_dirty(ByteRange range) REQUIRES(mutex_);
     void wait_for_reads(ByteRange range) REQUIRES(mutex_);
-    void start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map);
-    void start_object_read(const std::shared_ptr<Reading>& reading, ObjectName object, ByteRange range, Buffers& into);
+    void start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map, bool is_current);
+    void start_object_read(const std::shared_ptr<Reading>& reading, ObjectName object, ByteRange range,
+                           bool may_be_missing, Buffers& into);
 
     // Sending (send.cc).
     uint64_t piece_bytes() const REQUIRES(mutex_);  // what leaves at once when all of it is dirty

@@ -5,6 +5,8 @@
 
 namespace meshfs {
 
+static constexpr size_t kExtentsMax = 1024;  // 24 KiB of an inode's record, written with each change
+
 Result<Publication> FileDataNow::flush() {
     Exclusive alone(*this, Exclusive::Sends::go_on);
     TRY(clear_again());
@@ -21,8 +23,11 @@ Result<Publication> FileDataNow::flush() {
         changes = changes_;
         mtime = mtime_;
         bool is_inline = map_.extents.empty() && sendings_.empty() && dirty_.end() <= kInlineMax;
-        if (is_inline) answers.add(put_inline());
-        else leave_inline();
+        if (is_inline) {
+            answers.add(put_inline());
+            return make_publication(size, mtime, changes);  // before what is written meanwhile makes a blob of it
+        }
+        leave_inline();
         uint64_t bytes = piece_bytes();
         for (const ByteRange& run : dirty_.runs())
             for (uint64_t i = run.offset / bytes; i * bytes < run.end(); ++i) pieces.insert(i);
@@ -86,11 +91,14 @@ void FileDataNow::leave_inline() {
 Publication FileDataNow::make_publication(uint64_t size, Time mtime, uint64_t changes) {
     map_.size = std::max(map_.size, size);  // also where a hole was punched into what was not stored yet
     map_.bytes = std::min(map_.bytes, map_.extents.empty() ? map_.bytes : map_.extents.back().end());
-    if (is_alone_ && fresh_ != BlobId{}) {
-        std::vector<ByteRange> busy;
-        for (const Sending& s : sendings_) busy.push_back(s.range);
-        std::sort(busy.begin(), busy.end(), [](auto& a, auto& b) { return a.offset < b.offset; });
-        join_over_holes(map_.extents, fresh_, busy);
+    // Of a list that would be too long for its record holes become part, though another mount may have begun to write there:
+    // what one that dies has stored and not published may then be seen.
+    const bool is_long = map_.extents.size() > kExtentsMax;
+    if (const BlobId joined = is_long ? open_end(map_.extents) : is_alone_ ? fresh_ : BlobId{}; joined != BlobId{}) {
+        RangeSet busy;
+        for (const Sending& s : sendings_) busy.add(s.range);
+        for (const ByteRange& run : dirty_.runs()) busy.add(run);  // soon no hole any more
+        join_over_holes(map_.extents, joined, busy.all(), map_.layout.object_bytes);
     }
     Publication publication;
     publication.changed = unpublished_;

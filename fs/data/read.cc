@@ -48,7 +48,7 @@ struct FileDataNow::Reading {
     }
 };
 
-void FileDataNow::read(ByteRange range, Then<Buffers> then) {
+void FileDataNow::read(ByteRange range, bool is_current, Then<Buffers> then) {
     auto reading = std::make_shared<Reading>();
     reading->file = this;
     reading->then = std::move(then);
@@ -81,11 +81,12 @@ void FileDataNow::read(ByteRange range, Then<Buffers> then) {
         is_good = reading->status.ok();
     }
     if (is_good)
-        for (const ByteRange& part : stored) start_stored_read(reading, part, map);
+        for (const ByteRange& part : stored) start_stored_read(reading, part, map, is_current);
     reading->end_one();
 }
 
-void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map) {
+void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map,
+                                    bool is_current) {
     if (map.extents.empty()) {
         Buffer whole = Buffer::zeros(range.length);
         size_t in_inline = range.offset < map.inline_bytes.size()
@@ -102,26 +103,32 @@ void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, Byt
         }
         for (const Piece& piece : pieces_of(map.layout, part.range)) {
             // A transfer is at most 4 MiB, an object may be larger.
+            const bool may_be_missing = is_current && (part.extent->flags & Extent::whole) == 0;
             for (uint64_t done = 0; done < piece.range.length; done += kTransferMax) {
                 uint64_t length = std::min<uint64_t>(kTransferMax, piece.range.length - done);
                 start_object_read(reading, blob_object(map.layout, part.extent->blob, piece.object),
-                                  {piece.in_object + done, length}, reading->pieces[piece.range.offset + done]);
+                                  {piece.in_object + done, length}, may_be_missing,
+                                  reading->pieces[piece.range.offset + done]);
             }
         }
     }
 }
 
-// What the object does not have is a hole of its blob.  What is large comes in the store's own memory where that has
+// What the object does not have is a hole of its blob, and so is an object that is missing where one may be.  What is large comes in the store's own memory where that has
 // it from the network; the embedded store reads into ours.
 void FileDataNow::start_object_read(const std::shared_ptr<Reading>& reading, ObjectName object, ByteRange range,
-                                    Buffers& into) {
+                                    bool may_be_missing, Buffers& into) {
     ++reading->left;
+    auto failure = [may_be_missing, name = may_be_missing ? std::string() : object.name](const Error& error) -> Status {
+        if (error.code() != ENOENT) return error;
+        return may_be_missing ? Status() : Status(fail(ESTALE, "object " + name + " is missing"));
+    };
     if (range.length >= kShareMin && !core_->store.is_exclusive()) {
         Query query(std::move(object));
         query.bytes(range.offset, range.length);
-        auto told = [reading, &into, length = range.length](Result<Answer> answer) {
+        auto told = [reading, &into, failure, length = range.length](Result<Answer> answer) {
             if (answer) into = std::move(answer->bytes.front());
-            else if (answer.code() != ENOENT) reading->fail_with(answer.error());
+            else if (Status failed = failure(answer.error()); !failed) reading->fail_with(failed);
             if (size_t size = size_of(into); size < length) into.push_back(Buffer::zeros(length - size));
             reading->end_one();
         };
@@ -130,9 +137,10 @@ void FileDataNow::start_object_read(const std::shared_ptr<Reading>& reading, Obj
     Transfer transfer{.direction = Transfer::Direction::read, .object = std::move(object), .offset = range.offset};
     transfer.bytes = Buffer::allocate(range.length);
     into = {transfer.bytes};
-    core_->store.start(std::move(transfer), [reading, bytes = into.front()](const Result<size_t>& got) mutable {
+    core_->store.start(std::move(transfer), [reading, failure, bytes = into.front()](const Result<size_t>& got) mutable {
         size_t size = got ? *got : 0;
-        if (!got && got.code() != ENOENT) reading->fail_with(got.error());
+        Status failed = got ? Status() : failure(got.error());
+        if (!failed) reading->fail_with(failed);
         else std::memset(bytes.data() + size, 0, bytes.size() - size);
         reading->end_one();
     });

@@ -41,7 +41,7 @@ protected:
         Mutex mutex;
         CondVar told;
         std::optional<Result<Buffers>> got;
-        file_->read({offset, length}, [&](Result<Buffers> bytes) {
+        file_->read({offset, length}, true, [&](Result<Buffers> bytes) {
             MutexLock lock(mutex);
             got.emplace(std::move(bytes));
             told.notify_all();

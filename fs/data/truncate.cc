@@ -59,6 +59,7 @@ Status FileDataNow::truncate(uint64_t size) {
 
 Status FileDataNow::clear(ByteRange range) {
     FileMap map;
+    Extents published;
     {
         MutexLock lock(mutex_);
         TRY(check_map());
@@ -69,6 +70,7 @@ Status FileDataNow::clear(ByteRange range) {
         }
         map.layout = map_.layout;
         map.extents = map_.extents;
+        published = published_map_.extents;
         if (map.extents.empty()) return {};
         // Nothing lies beyond the last extent, however far the range goes.
         range.length = std::min(range.end(), map.extents.back().end()) - std::min(range.offset, range.end());
@@ -84,10 +86,14 @@ Status FileDataNow::clear(ByteRange range) {
             uint64_t from = index == first ? part.range.offset % bytes : 0;
             uint64_t to = index == last ? end - index * bytes : bytes;
             Mutation mutation(blob_object(map.layout, part.extent->blob, index));
-            bool is_whole = to - from == bytes;
-            if (is_whole) mutation.remove();
-            else mutation.zero(from, to - from);
-            cleared += is_whole ? bytes : 0;
+            const bool is_all = to - from == bytes;
+            const ByteRange here{index * bytes, bytes};
+            // Where metadata says that no object is missing it stays, empty: removed, it would be taken for lost.
+            const bool stays = has_whole(map.extents, here) || has_whole(published, here);
+            if (!is_all) mutation.zero(from, to - from);
+            else if (stays) mutation.truncate(0);
+            else mutation.remove();
+            cleared += is_all ? bytes : 0;
             batch.add(std::move(mutation), {ENOENT});
         }));
     }

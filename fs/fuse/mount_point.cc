@@ -35,10 +35,10 @@ std::vector<MountPoint> mount_points() {
         words >> id >> parent >> point.device >> root >> point.directory >> point.options;
         while (words >> word && word != "-") {
         }
-        std::string of_mount;
-        if (!(words >> type >> point.source >> of_mount) || type != "fuse.meshfs") continue;
-        size_t user = ("," + of_mount).find(",user_id=");
-        if (user != std::string::npos) point.uid = static_cast<unsigned>(std::strtoul(&of_mount[user + 8], nullptr, 10));
+        std::string& of_all = point.options_of_all;
+        if (!(words >> type >> point.source >> of_all) || type != "fuse.meshfs") continue;
+        size_t user = ("," + of_all).find(",user_id=");
+        if (user != std::string::npos) point.uid = static_cast<unsigned>(std::strtoul(&of_all[user + 8], nullptr, 10));
         point.directory = unescape(point.directory);
         point.source = unescape(point.source);
         found.push_back(std::move(point));

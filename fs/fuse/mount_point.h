@@ -14,6 +14,7 @@ struct MountPoint {
     std::string directory;  // absolute
     std::string source;
     std::string options;    // of this mount point
+    std::string options_of_all;  // of the file system, wherever it is seen: sync is one
     unsigned uid = 0;       // who mounted it
 };
 

@@ -26,7 +26,7 @@ void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) noexcept {
         if (found.code() == ENOENT && found.error().detail().empty() && name != kDotDot)
             return reply_no_entry(request, (raw(request.ino) & kPluginInoBit) ? 0 : vfs.meta().keep_name_ns());
         reply_entry(request, found);
-    });
+    }, name);
 }
 
 void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count) noexcept {

@@ -41,7 +41,12 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
     int flags = file->flags;
     carry_out(req, Op::create, parent,
               [name = std::string(name), mode, flags](Vfs& vfs, const Request& request, const Caller& c) {
-                  auto opened = vfs.create(c, request.ino, name, mode, flags);
+                  // What is there by now the kernel must look up itself: what CREATE opens it takes for new, and its
+                  // maker for one who needs no permission.
+                  const bool may_be_there = (flags & O_EXCL) == 0;
+                  const bool is_own = (raw(request.ino) & kPluginInoBit) == 0;
+                  auto opened = vfs.create(c, request.ino, name, mode, is_own ? flags | O_EXCL : flags);
+                  if (opened.code() == EEXIST && may_be_there) opened = fail(ESTALE);
                   opened.ok() ? reply_create(request, *opened, flags) : reply_error(request, opened.error());
               });
 }
@@ -67,12 +72,12 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, fuse_fil
     session.run(request.ino, [request, handle = file->fh, range] { start_read(request, handle, range); });
 }
 
-void start_write(const Request& request, uint64_t handle, uint64_t offset, Buffer bytes, bool kill, bool from_cache) {
-    auto answer = [request, kill](Result<size_t> done) {
+void start_write(const Request& request, uint64_t handle, uint64_t offset, Buffer bytes, Vfs::WriteHow how) {
+    auto answer = [request, kill = how.kill_priv](Result<size_t> done) {
         if (kill) request.session->forget_privileges(request.ino);
         done.ok() ? reply_written(request, *done) : reply_error(request, done.error());
     };
-    request.session->vfs().write(handle, offset, std::move(bytes), kill, from_cache, std::move(answer));
+    request.session->vfs().write(handle, offset, std::move(bytes), how, std::move(answer));
 }
 
 void op_write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off_t offset,
@@ -80,14 +85,15 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char* data, size_t size, off
     FuseSession& session = session_of(req);
     Request request = session.begin(req, Op::write, ino);
     Buffer bytes = incoming().buffer->keep(data, size);
-    bool kill = incoming().kill_suid_sgid, from_cache = file->writepage;
+    Vfs::WriteHow how{.kill_priv = incoming().kill_suid_sgid, .from_cache = file->writepage != 0,
+                      .appends = (file->flags & O_APPEND) != 0};
     auto at = static_cast<uint64_t>(offset);
     // Clearing setuid changes the inode, O_SYNC and shared appends ask the store: those may wait.
-    bool may_wait = kill || (file->flags & (O_SYNC | O_DSYNC | O_APPEND)) != 0;
+    bool may_wait = how.kill_priv || (file->flags & (O_SYNC | O_DSYNC | O_APPEND)) != 0;
     if (!may_wait && session.vfs().executor_for(request.ino) == nullptr)
-        return start_write(request, file->fh, at, std::move(bytes), kill, from_cache);
-    session.run(request.ino, [request, handle = file->fh, at, bytes = std::move(bytes), kill, from_cache] {
-        start_write(request, handle, at, bytes, kill, from_cache);
+        return start_write(request, file->fh, at, std::move(bytes), how);
+    session.run(request.ino, [request, handle = file->fh, at, bytes = std::move(bytes), how] {
+        start_write(request, handle, at, bytes, how);
     });
 }
 

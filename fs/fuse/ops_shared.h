@@ -26,16 +26,18 @@ inline Caller caller_of(fuse_req_t req) {
     return caller;
 }
 
-// Runs `work(vfs, request, caller)` where it may wait; it must answer the request.
+// Runs `work(vfs, request, caller)` where it may wait; it must answer the request.  Of a name that a plugin may serve it
+// is the name that tells where.
 template <class Work>
-void carry_out(fuse_req_t req, Op op, uint64_t nodeid, Work work) {
+void carry_out(fuse_req_t req, Op op, uint64_t nodeid, Work work, std::string_view name = {}) {
     FuseSession& session = session_of(req);
     Request request = session.begin(req, op, nodeid);
-    session.run(request.ino, [request, caller = caller_of(req), work = std::move(work)]() mutable {
+    auto task = [request, caller = caller_of(req), work = std::move(work)]() mutable {
         Vfs& vfs = request.session->vfs();
         vfs.wait_while_away();
         work(vfs, request, caller);
-    });
+    };
+    session.run(request.ino, std::move(task), name);
 }
 
 inline void reply_entry(const Request& request, const Result<Attributes>& found) {

@@ -19,6 +19,7 @@ namespace {
 int send(const Request& request, int code, const iovec* pieces, int count) {
     if (code == ESHUTDOWN)
         code = EIO;  // what stores say to a client that is dead; of a file no program expects it
+    if (code == ENOSYS) code = EOPNOTSUPP;  // of one prefix; the kernel would never ask again, for the whole mount
     FuseSession& session = *request.session;  // the request's memory may go with the answer
     session.end(request, code);
     int refused = 0;

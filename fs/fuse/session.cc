@@ -247,8 +247,8 @@ Lane& FuseSession::lane_of(Executor& executor) {
     return *lane;
 }
 
-void FuseSession::run(Ino ino, Executor::Task task) {
-    if (Executor* own = vfs_.executor_for(ino)) lane_of(*own).post(std::move(task));
+void FuseSession::run(Ino ino, Executor::Task task, std::string_view name) {
+    if (Executor* own = vfs_.executor_for(ino, name)) lane_of(*own).post(std::move(task));
     else crew_.run(std::move(task));
 }
 

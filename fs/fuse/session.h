@@ -81,7 +81,7 @@ public:
     void end(const Request& request, int code);
     void answered();
     // Where calls about this number may wait: in this call, or later.
-    void run(Ino ino, Executor::Task task);
+    void run(Ino ino, Executor::Task task, std::string_view name = {});
     void run_release(Ino ino, Executor::Task task);
     void post_reply(Executor::Task task) { crew_.post(std::move(task)); }
     // The root of the mount is 1 for the kernel, whatever directory it is.

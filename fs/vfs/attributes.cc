@@ -30,7 +30,7 @@ Status change_owner(const Caller& caller, Inode& inode, const SetAttributes& set
     }
     inode.uid = set.uid.value_or(inode.uid);
     inode.gid = set.gid.value_or(inode.gid);
-    if (!set.mode) VfsCore::clear_privileges(inode);
+    if (!set.mode) clear_privileges(inode);
     return {};
 }
 
@@ -55,7 +55,7 @@ Status change_inode(const Caller& caller, Inode& inode, const SetAttributes& set
     if ((inode.flags & kAppendOnly) != 0 && !only_now) return fail(EPERM);
     if (set.uid || set.gid) TRY(change_owner(caller, inode, set));
     if (set.mode) TRY(change_mode(caller, inode, *set.mode));
-    if (set.kill_suid_sgid) VfsCore::clear_privileges(inode);
+    if (set.kill_suid_sgid) clear_privileges(inode);
     if (set.size) inode.mtime = now;
     TRY(change_times(caller, inode, set, now));
     inode.ctime = set.ctime.value_or(now);
@@ -70,6 +70,7 @@ Result<Inode> change_size(VfsCore& core, const Caller& caller, Ino ino, const Se
     if (is_handle) {
         auto handle = TRY(core.file_handle(set.handle));
         if (!handle->writes()) return fail(EINVAL);
+        if (core.has_flagged) TRY(check_is_changeable(TRY(core.meta.get(ino))));
         file = handle->file;
         core.open_inodes->use_again(*file);
     } else {

@@ -1,3 +1,4 @@
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/xattr.h>
 
@@ -201,8 +202,15 @@ TEST_F(AttributesTest, AnAppendOnlyFileGrows) {
     auto opened = vfs().open(m().root, ino, O_WRONLY | O_APPEND);
     ASSERT_OK(opened);
     EXPECT_OK(m().write(opened->handle, 0, "!"));
+    SetAttributes cut;
+    cut.handle = opened->handle;
+    cut.size = 0;
+    EXPECT_ERRNO(vfs().setattr(m().root, ino, cut), EPERM);
+    EXPECT_ERRNO(vfs().fallocate(opened->handle, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, {0, 5}, false), EPERM);
+    EXPECT_ERRNO(vfs().fallocate(opened->handle, FALLOC_FL_ZERO_RANGE, {0, 5}, false), EPERM);
+    EXPECT_OK(m().write(opened->handle, 0, "!"));
     ASSERT_OK(m().close(opened->handle));
-    EXPECT_EQ(must(m().read_file("/f")), "0123456789!");
+    EXPECT_EQ(must(m().read_file("/f")), "0123456789!!");
     EXPECT_ERRNO(vfs().set_flags(m().root, ino, FS_COMPR_FL), EOPNOTSUPP);
     ASSERT_OK(vfs().set_flags(m().root, ino, 0));
 }

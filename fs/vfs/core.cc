@@ -70,6 +70,7 @@ void VfsCore::keep_house() {
         publisher->publish_marked();
         if (is_shared) {
             if (sharing != nullptr) sharing->look_around();
+            unlock_again();
             lock_waits->try_all_again();
         }
         if (!settings.read_only) purger->wake();
@@ -199,14 +200,6 @@ void VfsCore::set_atime_later(Ino directory) {
         });
         forget_attributes(directory);
     });
-}
-
-void VfsCore::clear_privileges(Inode& inode) {
-    if (inode.is_directory()) return;
-    inode.mode &= ~static_cast<uint32_t>(S_ISUID);
-    // setgid without group execute was mandatory locking, no privilege.
-    if ((inode.mode & S_IXGRP) != 0) inode.mode &= ~static_cast<uint32_t>(S_ISGID);
-    inode.xattrs.erase("security.capability");
 }
 
 void VfsCore::note_inode(OpenInode& file, const Inode& inode) {

@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "fs/base/thread.h"
@@ -51,7 +53,6 @@ public:
     void note_inode(OpenInode& file, const Inode& inode);  // what was just read tells about atime, privileges
     bool wants_atime(const Inode& inode) const;
     void set_atime_later(Ino directory);  // never blocks
-    static void clear_privileges(Inode& inode);  // setuid, setgid, security.capability
     // Kernel caches of what somebody else than the kernel changed.
     void changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino);
     // It forgets attributes and pages; told, if there is one: when it has.  Never blocks.
@@ -78,6 +79,7 @@ public:
     OpenedFile served_opened(const ServedEdge& edge, const Caller& caller, ServedPrefix::Found found, int flags);
     Status try_lock(Ino ino, const FileLock& wanted, FileLock* conflict);
     void drop_locks(Ino ino, FileLock::Family family, uint64_t owner);
+    void unlock_again();
     bool locks_locally() const { return settings.local_locks || settings.read_only || !is_shared; }
     Result<std::shared_ptr<Handle>> file_handle(uint64_t number);  // EBADF; EISDIR
     // Bytes changed otherwise than by writing, as the file is by now among all mounts.  Blocks.
@@ -98,6 +100,7 @@ public:
 
     Mutex mutex;
     CacheInvalidator invalidator GUARDED_BY(mutex);
+    std::set<std::tuple<Ino, FileLock::Family, uint64_t>> unlocks_left GUARDED_BY(mutex);
     std::vector<ChangeObserver> observers;  // constant once the mount has started
 
     HandleTable handles;

@@ -69,6 +69,7 @@ Status VfsCore::try_lock(Ino ino, const FileLock& wanted, FileLock* conflict) {
         return EndingLocks::Owner(lock.family == FileLock::Family::flock, lock.owner);
     };
     (void)ending_locks.wait_for(ino, owner_of(wanted));
+    unlock_again();
     for (;;) {
         Status done =
             locks_locally() ? lock_table.lock(ino, wanted, conflict) : meta.lock(ino, wanted, conflict);
@@ -80,8 +81,21 @@ Status VfsCore::try_lock(Ino ino, const FileLock& wanted, FileLock* conflict) {
 void VfsCore::drop_locks(Ino ino, FileLock::Family family, uint64_t owner) {
     publish_before_unlock(*this, ino);
     if (locks_locally()) lock_table.unlock_owner(ino, family, owner);
-    else (void)meta.unlock_owner(ino, family, owner);  // what cannot be said now ends with the session
+    else if (!meta.unlock_owner(ino, family, owner)) {
+        MutexLock lock(mutex);
+        unlocks_left.insert({ino, family, owner});
+    }
     lock_waits->try_again(ino);
+}
+
+// What a store that was full or silent did not take at the close.
+void VfsCore::unlock_again() {
+    std::set<std::tuple<Ino, FileLock::Family, uint64_t>> left;
+    {
+        MutexLock lock(mutex);
+        left.swap(unlocks_left);
+    }
+    for (auto [ino, family, owner] : left) drop_locks(ino, family, owner);
 }
 
 Result<Vfs::LockRequest> Vfs::getlk(Ino ino, const LockRequest& request) {

@@ -189,6 +189,7 @@ void Vfs::release(uint64_t number, bool flock_release) {
     if (auto done = core_->close_for_writing(*handle); !done)
         log_warning("a file's bytes could not be published at its close; they are kept and tried again",
                     {{"inode", hex(raw(handle->ino))}, {"error", done.error().text()}});
+    if (handle->file->data->is_dirty()) core_->publisher->mark_dirty(handle->file);  // before the last use goes
     core_->open_inodes->done(handle->file);
 }
 

@@ -31,6 +31,7 @@ struct OpenInode {
     std::atomic<bool> is_queued{false};        // a flusher has it or will
     std::atomic<bool> wants_atime{false};      // the next read shall set atime (relatime)
     std::atomic<bool> may_be_privileged{true}; // setuid, setgid or security.capability may be there
+    std::atomic<bool> kills_privileges{false}; // with what was written: cleared when it is published, set elsewhere or not
     std::atomic<bool> had_posix_lock{false};   // no FOPEN_NOFLUSH any more
     std::atomic<bool> are_pages_stale{false};  // another mount's bytes were taken over since the last open
     std::atomic<uint64_t> takeovers{0};        // of another mount's bytes, and of those how many the kernel was told of

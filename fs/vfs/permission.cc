@@ -79,6 +79,14 @@ Status check_may_remove(const Caller& caller, const Inode& directory, const Inod
     return {};
 }
 
+void clear_privileges(Inode& inode) {
+    if (inode.is_directory()) return;
+    inode.mode &= ~static_cast<uint32_t>(S_ISUID);
+    // setgid without group execute was mandatory locking, no privilege.
+    if ((inode.mode & S_IXGRP) != 0) inode.mode &= ~static_cast<uint32_t>(S_ISGID);
+    inode.xattrs.erase("security.capability");
+}
+
 Status check_is_changeable(const Inode& inode) {
     if ((inode.flags & (kImmutable | kAppendOnly)) != 0) return fail(EPERM);
     return {};

@@ -18,6 +18,7 @@ Status check_may_remove(const Caller& caller, const Inode& directory, const Inod
 bool is_in_group(const Caller& caller, uint32_t gid);
 
 // Of every caller: EPERM where an inode flag (chattr) forbids it.
+void clear_privileges(Inode& inode);  // setuid, setgid, security.capability
 Status check_is_changeable(const Inode& inode);   // not immutable, not append-only
 Status check_takes_names(const Inode& directory); // not immutable
 

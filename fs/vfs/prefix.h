@@ -63,7 +63,7 @@ public:
     virtual Status setxattr(uint64_t ino, std::string_view name, std::string_view value, int flags) = 0;
     virtual Status removexattr(uint64_t ino, std::string_view name) = 0;
     virtual Result<struct statvfs> statfs() = 0;
-    virtual void forget(uint64_t ino) = 0;
+    virtual void forget(uint64_t ino) = 0;  // from any thread; never blocks
 };
 
 }  // namespace meshfs

@@ -4,6 +4,7 @@
 
 #include "fs/base/log.h"
 #include "fs/base/wire.h"
+#include "fs/vfs/permission.h"
 
 namespace meshfs {
 
@@ -46,6 +47,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
         Time written = std::max(what.changed ? what.mtime : Time(), touched);
         if (!what.changed && written == Time() && !atime && !also) return std::optional<Inode>();
         if (what.changed && written == Time()) written = clock_.now();
+        const bool kills = file.kills_privileges.exchange(false);
 
         std::optional<Inode> others;  // another mount has published since
         bool was_refused = false;
@@ -63,6 +65,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
                 ++inode.content_version;
                 change.freed = what.freed;
             }
+            if (kills) clear_privileges(inode);
             if (written > times_set) inode.mtime = written;
             inode.ctime = std::max(inode.ctime, written);
             if (atime && *atime > inode.atime) inode.atime = *atime;
@@ -71,6 +74,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
             was_refused = !done;
             return done;
         });
+        if (!changed && kills) file.kills_privileges = true;
         if (others) {
             if (Status done = rebase(file, *others); !done) {
                 note_error(file, done.error());

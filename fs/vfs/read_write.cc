@@ -2,6 +2,8 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
+#include "fs/base/log.h"
+#include "fs/base/wire.h"
 #include "fs/vfs/core.h"
 
 namespace meshfs {
@@ -9,27 +11,17 @@ namespace {
 
 constexpr uint64_t kCopyChunk = 1u << 20;
 
-void read_served(VfsCore& core, const std::shared_ptr<Handle>& handle, ByteRange range, Then<Buffers> then) {
-    auto edge = core.served.edge_of(handle->ino);
+// On the plugin's own executor already, where it may wait.
+void read_served(VfsCore& core, const Handle& handle, ByteRange range, const Then<Buffers>& then) {
+    auto edge = core.served.edge_of(handle.ino);
     if (!edge) return then(edge.error());
-    auto served = (*edge)->served;
-    auto shared_then = std::make_shared<Then<Buffers>>(std::move(then));
-    bool posted = served->executor().try_post([served, handle, range, shared_then] {
-        (*shared_then)(served->read(own_number(handle->ino), handle->served_handle, range));
-    });
-    if (!posted) (*shared_then)(fail(EAGAIN));
+    then((*edge)->served->read(own_number(handle.ino), handle.served_handle, range));
 }
 
-void write_served(VfsCore& core, const std::shared_ptr<Handle>& handle, uint64_t offset, Buffer bytes,
-                  Then<size_t> then) {
-    auto edge = core.served.edge_of(handle->ino);
+void write_served(VfsCore& core, const Handle& handle, uint64_t offset, const Buffer& bytes, const Then<size_t>& then) {
+    auto edge = core.served.edge_of(handle.ino);
     if (!edge) return then(edge.error());
-    auto served = (*edge)->served;
-    auto shared_then = std::make_shared<Then<size_t>>(std::move(then));
-    bool posted = served->executor().try_post([served, handle, offset, bytes, shared_then] {
-        (*shared_then)(served->write(own_number(handle->ino), handle->served_handle, offset, bytes));
-    });
-    if (!posted) (*shared_then)(fail(EAGAIN));
+    then((*edge)->served->write(own_number(handle.ino), handle.served_handle, offset, bytes));
 }
 
 // Blocks until the bytes are accepted.
@@ -37,7 +29,7 @@ void write_served(VfsCore& core, const std::shared_ptr<Handle>& handle, uint64_t
 Status kill_privileges(VfsCore& core, OpenInode& file) {
     if (!file.may_be_privileged) return {};
     Inode changed = TRY(core.meta.change(file.ino, [&](InodeChange& change) -> Status {
-        core.clear_privileges(change.inode);
+        clear_privileges(change.inode);
         change.inode.ctime = core.clock.now();
         return {};
     }));
@@ -49,6 +41,32 @@ Status kill_privileges(VfsCore& core, OpenInode& file) {
 Status look_anew(VfsCore& core, OpenInode& file) {
     if (file.looks_anew) core.publisher->take_over(file, TRY(core.meta.get(file.ino)));
     return {};
+}
+
+// True: another mount has published one, which is used from here on.  Blocks.
+Result<bool> has_newer_map(VfsCore& core, OpenInode& file) {
+    const uint64_t version = file.version;
+    Inode inode = TRY(core.meta.get(file.ino));
+    if (inode.content_version > version) core.publisher->take_over(file, inode);
+    return file.version > version;
+}
+
+// An object that is missing is a hole only of the newest map; and there, where one may be.  Else its bytes are lost, and no
+// zeros in their place.  The handle keeps the file until it is answered.
+void read_stored(VfsCore& core, const std::shared_ptr<Handle>& handle, ByteRange range, Then<Buffers> then,
+                 bool is_looked_at) {
+    const bool is_current = is_looked_at || !core.is_shared;
+    handle->file->data->read(range, is_current, [&core, handle, range, then = std::move(then), is_current](Result<Buffers> bytes) {
+        if (bytes || bytes.code() != ESTALE) return then(std::move(bytes));
+        bool is_posted = core.workers->try_post([&core, handle, range, then, is_current, missing = bytes.error()] {
+            auto newer = has_newer_map(core, *handle->file);
+            if (!newer) return then(newer.error());
+            if (*newer || !is_current) return read_stored(core, handle, range, then, !*newer);
+            log_error("bytes of a file are lost", {{"inode", hex(raw(handle->ino))}, {"error", missing.text()}});
+            then(fail(EIO));
+        });
+        if (!is_posted) then(fail(EIO));
+    });
 }
 
 struct Write {
@@ -68,7 +86,11 @@ void start(FileData& data, const Write& write, Then<void> then) {
 bool accept(VfsCore& core, const std::shared_ptr<OpenInode>& file, const Write& write, const Then<void>& then) {
     if (core.sharing != nullptr && !core.sharing->try_accept(*file, write.appends)) return false;
     core.publisher->mark_dirty(file);
-    start(*file->data, write, then);
+    start(*file->data, write, [&core, file, then](const Status& done) {
+        // Again: a flusher that came by before the bytes were there has taken it off its list.
+        if (done) core.publisher->mark_dirty(file);
+        then(done);
+    });
     if (core.sharing != nullptr) core.sharing->accepted(*file);
     return true;
 }
@@ -95,6 +117,12 @@ Result<size_t> write_slowly(VfsCore& core, const std::shared_ptr<Handle>& handle
     return write.bytes.size();
 }
 
+// As ext4 does.
+Status check_may_allocate(const Inode& inode, int mode) {
+    const bool only_grows = (mode & ~FALLOC_FL_KEEP_SIZE) == 0;
+    return only_grows && (inode.flags & kImmutable) == 0 ? Status() : check_is_changeable(inode);
+}
+
 Status check_range(ByteRange range) {
     if (range.offset > kFileSizeMax || range.length > kFileSizeMax - range.offset) return fail(EFBIG);
     return {};
@@ -107,37 +135,37 @@ void Vfs::read(uint64_t number, ByteRange range, Then<Buffers> then) {
     if (!found) return then(found.error());
     auto& handle = *found;
     if (handle->checked && (handle->flags & O_ACCMODE) == O_WRONLY) return then(fail(EBADF));
-    if (handle->kind == Handle::Kind::served_file) return read_served(*core_, handle, range, std::move(then));
+    if (handle->kind == Handle::Kind::served_file) return read_served(*core_, *handle, range, then);
     if (range.offset >= kFileSizeMax) return then(Buffers());
     range.length = std::min(range.length, kFileSizeMax - range.offset);
     core_->note_read(handle->file);
-    auto start = [handle, range, then = std::move(then)](const Status& may) {
+    auto start = [core = core_.get(), handle, range, then = std::move(then)](const Status& may) {
         if (!may) return then(may.error());
-        handle->file->data->read(range, [handle, then](Result<Buffers> bytes) {
-            then(std::move(bytes));  // the handle keeps the file until here
-        });
+        read_stored(*core, handle, range, then, false);
     };
     if (!handle->file->looks_anew) return start({});
     auto task = [core = core_.get(), handle, start] { start(look_anew(*core, *handle->file)); };
     if (!core_->workers->post(std::move(task))) start(fail(ESHUTDOWN));
 }
 
-void Vfs::write(uint64_t number, uint64_t offset, Buffer bytes, bool kill_priv, bool from_cache,
-                Then<size_t> then) {
+void Vfs::write(uint64_t number, uint64_t offset, Buffer bytes, WriteHow how, Then<size_t> then) {
     auto found = core_->file_handle(number);
     if (!found) return then(found.error());
     auto handle = *found;
-    if (!handle->writes() && !from_cache) return then(fail(EBADF));
+    if (!handle->writes() && !how.from_cache) return then(fail(EBADF));
     if (auto writable = core_->check_writable(); !writable) return then(writable.error());
     if (handle->kind == Handle::Kind::served_file)
-        return write_served(*core_, handle, offset, std::move(bytes), std::move(then));
+        return write_served(*core_, *handle, offset, bytes, then);
     if (auto fits = check_range({offset, bytes.size()}); !fits) return then(fits.error());
     if (bytes.empty()) return then(size_t{0});
 
     handle->file->wants_atime = core_->settings.atime != VfsSettings::Atime::noatime;  // mtime passes atime
-    if (handle->checked) kill_priv = true;
+    const bool kill_priv = how.kill_priv || handle->checked;
+    // Another mount may have set them since they were looked at.
+    if (kill_priv && core_->is_shared) handle->file->kills_privileges = true;
     bool is_slow = (kill_priv && handle->file->may_be_privileged) || handle->is_synchronous();
-    Write write{.offset = offset, .bytes = std::move(bytes), .appends = handle->appends() && !from_cache};
+    const bool appends = how.appends.value_or(handle->appends()) && !how.from_cache;
+    Write write{.offset = offset, .bytes = std::move(bytes), .appends = appends};
     auto told = [core = core_.get(), handle, count = write.bytes.size(), then](const Status& done) {
         if (handle->checked) core->changed_inode(false, handle->ino);
         then(done ? Result<size_t>(count) : Result<size_t>(done.error()));
@@ -159,8 +187,8 @@ Status Vfs::fallocate(uint64_t number, int mode, ByteRange range, bool kill_priv
     bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
     OpenInode& file = *handle->file;
     if (kill_priv) TRY(kill_privileges(*core_, file));
-    core_->publisher->mark_dirty(handle->file);
-    TRY(core_->change_bytes(file, [&]() -> Status {
+    if (core_->has_flagged) TRY(check_may_allocate(TRY(meta_.get(handle->ino)), mode));
+    Status done = core_->change_bytes(file, [&]() -> Status {
         switch (mode & ~FALLOC_FL_KEEP_SIZE) {
             case 0: TRY(file.data->reserve(range, keep_size)); break;
             case FALLOC_FL_ZERO_RANGE: TRY(file.data->zero(range, keep_size)); break;
@@ -173,7 +201,9 @@ Status Vfs::fallocate(uint64_t number, int mode, ByteRange range, bool kill_priv
         MutexLock lock(file.mutex);
         file.touched = core_->clock.now();
         return {};
-    }));
+    });
+    core_->publisher->mark_dirty(handle->file);
+    TRY(done);
     if (handle->checked) core_->changed_inode(false, handle->ino);
     if (handle->is_synchronous()) TRY(core_->publisher->publish_durably(file));
     return {};
@@ -181,7 +211,7 @@ Status Vfs::fallocate(uint64_t number, int mode, ByteRange range, bool kill_priv
 
 Result<uint64_t> Vfs::seek(uint64_t number, uint64_t offset, int whence) {
     auto handle = TRY(core_->file_handle(number));
-    if (handle->kind != Handle::Kind::file) return fail(ENOSYS);
+    if (handle->kind != Handle::Kind::file) return fail(EINVAL);
     if (whence != SEEK_DATA && whence != SEEK_HOLE) return fail(EINVAL);
     TRY(look_anew(*core_, *handle->file));
     MyTurn turn(handle->file->turn);
@@ -208,7 +238,7 @@ Result<uint64_t> Vfs::copy_range(uint64_t from_number, uint64_t from, uint64_t t
     uint64_t copied = 0;
     while (copied < length) {
         Awaited<Buffers> answer;
-        source->file->data->read({from + copied, std::min(kCopyChunk, length - copied)}, answer.then());
+        read_stored(*core_, source, {from + copied, std::min(kCopyChunk, length - copied)}, answer.then(), false);
         auto pieces = answer.wait();
         if (!pieces) return copied > 0 ? Result<uint64_t>(copied) : pieces.error();
         if (size_of(*pieces) == 0) break;

@@ -72,6 +72,19 @@ TEST_F(SharingTest, WhatFdatasyncStoredInPlaceOutlivesItsMountAndIsNotTakenForSt
     EXPECT_EQ(there.attributes.inode.map.size, 300'003u);
 }
 
+// Its owner gives a file privileges elsewhere, while somebody else has it open here.
+TEST_F(SharingTest, PrivilegesThatCameFromElsewhereGoWithWhatIsWritten) {
+    ASSERT_OK(a().write_file("/f", "trusted"));
+    auto opened = must(a().open("/f"));
+    SetAttributes set;
+    set.mode = 06755;
+    ASSERT_OK(b().vfs->setattr(b().root, b().ino("/f"), set));
+    ASSERT_OK(a().write(opened.handle, 0, "evil", true));
+    ASSERT_OK(a().close(opened.handle));
+    EXPECT_EQ(inode("/f").mode, S_IFREG | 0755u);
+    EXPECT_EQ(must(b().read_file("/f")), "evilted");
+}
+
 TEST_F(SharingTest, WhatFdatasyncLeftIsPublishedByFsync) {
     ASSERT_OK(a().write_file("/f", std::string(20'000, '-')));
     auto opened = must(a().open("/f"));

@@ -31,7 +31,9 @@ void Vfs::set_invalidator(CacheInvalidator invalidator) {
 
 void Vfs::observe(ChangeObserver observer) { core_->observers.push_back(std::move(observer)); }
 
-Executor* Vfs::executor_for(Ino ino) {
+Executor* Vfs::executor_for(Ino ino, std::string_view name) {
+    if (!name.empty())
+        if (const ServedEdge* edge = core_->served.edge(core_->inner(ino), name)) return &edge->served->executor();
     if (!is_served(ino)) return nullptr;
     auto edge = core_->served.edge_of(ino);
     return edge ? &(*edge)->served->executor() : nullptr;
@@ -54,6 +56,8 @@ Result<struct statvfs> Vfs::statfs() {
     return s;
 }
 
+Ino Vfs::root() const { return core_->settings.root; }
+
 Status Vfs::syncfs() { return core_->publisher->publish_all(); }
 
 void Vfs::wait_while_away() { meta_.wait_while_away(); }
@@ -63,8 +67,7 @@ void Vfs::forget(Ino ino, uint64_t) {
     if (!is_served(ino)) return;
     auto edge = core_->served.edge_of(ino);
     if (!edge) return;
-    auto served = (*edge)->served;
-    (void)served->executor().try_post([served, ino] { served->forget(own_number(ino)); });
+    (*edge)->served->forget(own_number(ino));
 }
 
 Vfs::Usage Vfs::usage() {

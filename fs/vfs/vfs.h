@@ -89,8 +89,9 @@ public:
     Status stop();  // flushes everything; the first error if something could not be stored
 
     void set_invalidator(CacheInvalidator invalidator);
-    // The pool on which calls about this number shall run: a plugin's own, or null for the mount's workers.
-    Executor* executor_for(Ino ino);
+    // The pool on which calls about this number, or this name in it, shall run: a plugin's own, or null for the mount's
+    // workers.
+    Executor* executor_for(Ino ino, std::string_view name = {});
     // A plugin serves `prefix` (an absolute path); before the mount starts.  EEXIST: another one does.
     Status serve(const std::string& prefix, std::shared_ptr<ServedPrefix> served);
     // One more who is told of changes made through this Vfs (changes.h); before the mount starts.
@@ -118,8 +119,12 @@ public:
     Result<Attributes> publish(const Caller&, uint64_t handle, Ino directory, std::string_view name,
                                const PublishCondition& when);
     void read(uint64_t handle, ByteRange range, Then<Buffers> then);  // never blocks
-    // kill_priv: clear setuid and setgid.  from_cache: pages of an mmap, no size change beyond what the kernel says.
-    void write(uint64_t handle, uint64_t offset, Buffer bytes, bool kill_priv, bool from_cache, Then<size_t> then);
+    struct WriteHow {
+        bool kill_priv = false;       // clear setuid and setgid
+        bool from_cache = false;      // pages of an mmap, no size change beyond what the kernel says
+        std::optional<bool> appends;  // by fcntl(F_SETFL); none: as it was opened
+    };
+    void write(uint64_t handle, uint64_t offset, Buffer bytes, WriteHow how, Then<size_t> then);
     Status flush(uint64_t handle, uint64_t lock_owner);            // close(2): tells errors once
     Status fsync(uint64_t handle, bool data_only);
     void begin_release(uint64_t handle);  // it was closed: release() comes.  Never blocks
@@ -179,6 +184,7 @@ public:
     Result<Attributes> resolve(const Caller&, const std::string& path);  // absolute; no symlink at the end is followed
 
     Meta& meta() { return meta_; }
+    Ino root() const;  // what the kernel calls 1
     // What may change while it is mounted.
     void set_commit(int64_t ns);
     void set_dirty_bytes_max(uint64_t bytes);

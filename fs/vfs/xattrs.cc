@@ -135,13 +135,14 @@ Status Vfs::setxattr(const Caller& caller, Ino ino, std::string_view name, std::
     }
     TRY(check_namespace(*core_, caller, name));
     ino = core_->inner(ino);
-    TRY(meta_.change(ino, [&](InodeChange& change) -> Status {
+    Inode changed = TRY(meta_.change(ino, [&](InodeChange& change) -> Status {
         TRY(check_may_set(caller, change.inode, name));
         change.inode.ctime = core_->clock.now();
         if (!is_acl(name)) return set_value(change.inode, name, value, flags);
         TRY(set_acl(caller, change.inode, name, value, kill_sgid));
         return bytes_of(change.inode.xattrs) > kXattrsBytesMax ? fail(ENOSPC) : Status();
     }));
+    if (auto file = core_->open_inodes->find(ino)) core_->note_inode(*file, changed);
     core_->changed_inode(!caller.check, ino);
     return {};
 }

@@ -80,6 +80,23 @@ def appends_of_several_do_not_overwrite(m):
 
 
 @test
+def appending_can_be_turned_on_and_off(m):
+    f = m.path("f")
+    fd = os.open(f, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    os.write(fd, b"0123456789")
+    fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+    os.pwrite(fd, b"X", 1)
+    fcntl.fcntl(fd, fcntl.F_SETFL, os.O_APPEND)
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.write(fd, b"end")
+    os.close(fd)
+    drop_caches = open("/proc/sys/vm/drop_caches", "w")
+    drop_caches.write("1")
+    drop_caches.close()
+    assert open(f, "rb").read() == b"0X23456789end"
+
+
+@test
 def fallocate_in_every_mode_that_makes_sense(m):
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]

@@ -221,6 +221,7 @@ def flags_of_chattr(m):
     fails_with(errno.EPERM, lambda: os.unlink(f))
     fd = os.open(f, os.O_WRONLY | os.O_APPEND)
     os.write(fd, b"y")
+    fails_with(errno.EPERM, lambda: os.ftruncate(fd, 0))
     os.close(fd)
     sh(f"chattr -a +dA {f}")
     assert set(flags()) == {"d", "A"} and read_file(f) == b"xy"

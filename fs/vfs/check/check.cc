@@ -5,7 +5,7 @@
 namespace meshfs {
 
 Result<CheckCounts> check_volume(Meta& meta, const CheckOptions& options) {
-    check::Scene scene(meta.core());
+    check::Scene scene(meta.core(), options.deep);
     check::Report report(options);
     TRY(scene.is_given(kNobody));  // the counters can be read
     TRY(check_volume_objects(scene, report, options));

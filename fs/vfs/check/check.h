@@ -38,7 +38,7 @@ struct CheckCounts {
 
 struct CheckOptions {
     bool repair = false;
-    bool deep = false;  // lists the pools: objects that nothing names
+    bool deep = false;  // looks for each object of data, and lists the pools: objects that nothing names
     bool live = false;  // others may work on the volume
     unsigned threads = 4;
     std::function<void(const Finding&)> found;         // one call at a time

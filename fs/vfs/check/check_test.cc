@@ -271,12 +271,11 @@ TEST_F(CheckTest, ALostObjectOfAWholeExtentIsTold) {
     auto group = group_of("/d");
     Dentry file = dentry(group, "big");
     ASSERT_FALSE(file.inode.map.extents.empty());
-    file.inode.map.extents[0].flags |= Extent::whole;
-    put(group, "big", file);
-    EXPECT_EQ(check(), std::vector<std::string>());
+    EXPECT_NE(file.inode.map.extents[0].flags & Extent::whole, 0);
+    EXPECT_EQ(check({.deep = true}), std::vector<std::string>());
     ObjectName object{1, "b." + hex(raw(file.inode.map.extents[0].blob)) + ".1"};
     must(raw_.apply(std::move(Mutation(object).remove())));
-    auto found = check();
+    auto found = check({.deep = true});
     ASSERT_EQ(found.size(), 1u) << join_lines(found);
     EXPECT_NE(found[0].find("object " + object.name + " is missing"), std::string::npos) << found[0];
     EXPECT_NE(found[0].find("/d/big"), std::string::npos) << found[0];

@@ -35,10 +35,11 @@ struct BlobUse {
 // Any thread.
 class Scene {
 public:
-    explicit Scene(MetaCore& core_in) : core(core_in), store(core_in.store) {}
+    Scene(MetaCore& core_in, bool deep) : core(core_in), store(core_in.store), is_deep(deep) {}
 
     MetaCore& core;
     Store& store;
+    const bool is_deep;
     std::atomic<uint64_t> objects{0};  // of data, looked at
 
     // Were they ever given out?  Reads the volume's counters when the number is new to it.
