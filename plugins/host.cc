@@ -16,11 +16,12 @@ PluginHost::~PluginHost() { stop(); }
 Status PluginHost::start(const std::vector<PluginConfig>& configs) {
     // Everything that can be judged without starting anything, first.
     std::vector<std::map<std::string, std::string>> settings;
+    auto in = [](const PluginConfig& config, const Error& error) {
+        return config.where.empty() ? error : Error(error.code(), config.where + ": " + error.detail());
+    };
     std::map<std::string, std::string> served;
     for (const PluginConfig& config : configs) {
-        auto here = [&](const Error& error) {
-            return config.where.empty() ? error : Error(error.code(), config.where + ": " + error.detail());
-        };
+        auto here = [&](const Error& error) { return in(config, error); };
         auto loaded = load_plugin(config.module);
         if (!loaded) return here(loaded.error());
         auto prefix = normal_prefix(config.prefix);
@@ -33,19 +34,22 @@ Status PluginHost::start(const std::vector<PluginConfig>& configs) {
         }
         settings.push_back(TRY(settle_settings(*loaded, config)));
         instances_->push_back(
-            std::make_unique<PluginInstance>(vfs_, store_, metrics_, std::move(*loaded), std::move(*prefix)));
+            std::make_shared<PluginInstance>(vfs_, store_, metrics_, std::move(*loaded), std::move(*prefix)));
     }
-    for (size_t i = 0; i < settings.size(); ++i) {
-        if (Status started = (*instances_)[i]->start(settings[i]); !started) {
-            stop();
-            return started;
-        }
-    }
-    return {};
+    Status started;
+    for (size_t i = 0; i < settings.size() && started; ++i)
+        if (started = (*instances_)[i]->prepare(settings[i]); !started) started = in(configs[i], started.error());
+    for (size_t i = 0; i < settings.size() && started; ++i)
+        if (started = (*instances_)[i]->start(); !started) started = in(configs[i], started.error());
+    if (!started) stop();
+    return started;
 }
 
 void PluginHost::stop() {
-    for (auto instance = instances_->rbegin(); instance != instances_->rend(); ++instance) (*instance)->stop();
+    // A thread of one that hangs may still come back, so that it is never freed.
+    static auto* left_behind = new Instances;
+    for (auto instance = instances_->rbegin(); instance != instances_->rend(); ++instance)
+        if (!(*instance)->stop()) left_behind->push_back(*instance);
 }
 
 std::vector<PluginStatus> PluginHost::status() const {

@@ -39,7 +39,7 @@ private:
     Vfs& vfs_;
     Store& store_;
     PluginMetrics metrics_;
-    using Instances = std::vector<std::unique_ptr<PluginInstance>>;
+    using Instances = std::vector<std::shared_ptr<PluginInstance>>;
     // Constant before the first plugin starts.  Also with the vfs, whose observer may be called after the host has gone.
     std::shared_ptr<Instances> instances_;
 };

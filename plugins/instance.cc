@@ -1,6 +1,9 @@
 #include "plugins/instance.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
+
+#include <thread>
 
 #include "fs/base/log.h"
 #include "fs/base/wire.h"
@@ -11,6 +14,8 @@ namespace {
 
 constexpr size_t kTaskThreads = 4;
 constexpr size_t kTasksMax = 8192;
+constexpr size_t kNewsMax = 1024;
+constexpr int64_t kStopNs = 10 * kNsPerSecond;  // for a plugin's stop
 constexpr char kMailOf = 'm', kEventOf = 'e';  // first byte of a message between hosts
 
 void host_log(const meshfs_host* host, int level, const char* message) noexcept {
@@ -34,6 +39,8 @@ int64_t host_now_ns(const meshfs_host*) noexcept {
 }
 int64_t host_boot_ns(const meshfs_host*) noexcept { return Clock::system().boot_ns(); }
 
+thread_local const void* t_told = nullptr;  // the watch that this thread tells
+
 Status refused(const std::string& what, int code, const char* why) {
     return fail(code > 0 && code < 4096 ? code : EIO,
                 what + (why != nullptr && *why != 0 ? std::string(": ") + why : std::string()));
@@ -56,7 +63,8 @@ PluginInstance::PluginInstance(Vfs& vfs, Store& store, const PluginMetrics& metr
       name_(loaded_.plugin.name),
       prefix_(std::move(prefix)),
       records_(store, name_),
-      tasks_("plugin-" + name_, kTaskThreads, kTasksMax) {
+      tasks_("plugin-" + name_, kTaskThreads, kTasksMax),
+      news_("plugin-news", 1, kNewsMax) {
     table_.size = sizeof table_;
     table_.abi = MESHFS_PLUGIN_ABI;
     table_.context = this;
@@ -74,42 +82,84 @@ PluginInstance::PluginInstance(Vfs& vfs, Store& store, const PluginMetrics& metr
 
 PluginInstance::~PluginInstance() { stop(); }
 
-Status PluginInstance::start(const std::map<std::string, std::string>& settings) {
+Status PluginInstance::prepare(const std::map<std::string, std::string>& settings) {
     std::string me = "plugin \"" + name_ + "\" at " + prefix_;
     plugin_ = loaded_.plugin.create();
     if (plugin_ == nullptr) return fail(ENOMEM, me + " cannot be created");
-    is_started_ = true;  // stop() follows whatever happens from here on
+    is_made_ = true;  // stop() follows whatever happens from here on
     for (const auto& [name, value] : settings) {
         const char* why = nullptr;
         int code = loaded_.plugin.config(plugin_, name.c_str(), value.c_str(), &why);
-        if (code != 0) return refused(me + " refuses " + name + " = \"" + value + "\"", -code, why);
+        if (code != 0) return refused(me + " refuses its setting " + name, -code, why);  // the value may be a secret
     }
-    const char* why = nullptr;
-    int code = loaded_.plugin.start(plugin_, &table_, &why);
-    if (code != 0) return refused(me + " cannot start", -code, why);
     if (loaded_.serves) {
         ServedOptions options;
         options.name = name_;
         served_ = std::make_shared<ServedPlugin>(loaded_.serve, plugin_, options);
         TRY(vfs_.serve(prefix_, served_));
+    } else if (auto there = prefix_ino(); !there) {
+        return fail(there.code(), me + ": there is no directory " + prefix_ + "; make it, or set prefix = \"/...\"");
     }
+    return {};
+}
+
+Status PluginInstance::start() {
+    const char* why = nullptr;
+    int code = loaded_.plugin.start(plugin_, &table_, &why);
+    if (code != 0) return refused("plugin \"" + name_ + "\" at " + prefix_ + " cannot start", -code, why);
     log_info("plugin started", {{"plugin", name_}, {"prefix", prefix_}, {"serves", loaded_.serves ? "yes" : "no"}});
     return {};
 }
 
-void PluginInstance::stop() {
-    if (!is_started_) return;
-    is_started_ = false;
-    if (served_) served_->stop();
-    loaded_.plugin.stop(plugin_);
-    {
-        MutexLock lock(mutex_);
-        is_stopping_ = true;
-        for (auto& [number, watch] : watches_) watch->gone = true;
-        watches_.clear();
-        mail_ = nullptr;
+// Watchers and mail are told of nothing from here on, and none is under way.
+void PluginInstance::end_news() {
+    MutexLock lock(mutex_);
+    is_stopping_ = true;
+    auto watches = std::exchange(watches_, {});
+    mail_ = nullptr;
+    auto are_told = [&] {
+        if (mail_calls_ > 0) return true;
+        for (auto& [number, watch] : watches)
+            if (watch->calls > 0) return true;
+        return false;
+    };
+    const int64_t deadline_ns = Clock::system().boot_ns() + kStopNs;
+    while (are_told() && call_ended_.wait_until(mutex_, deadline_ns)) {
     }
+}
+
+// On a thread of its own, which may hang.
+bool PluginInstance::end_plugin() {
+    struct Ended {
+        Mutex mutex;
+        CondVar changed;
+        bool is_true = false;
+    };
+    auto ended = std::make_shared<Ended>();
+    std::thread([stop = loaded_.plugin.stop, plugin = plugin_, ended] {
+        name_this_thread("plugin-stop");
+        stop(plugin);
+        MutexLock lock(ended->mutex);
+        ended->is_true = true;
+        ended->changed.notify_all();
+    }).detach();
+    const int64_t deadline_ns = Clock::system().boot_ns() + kStopNs;
+    MutexLock lock(ended->mutex);
+    while (!ended->is_true && ended->changed.wait_until(ended->mutex, deadline_ns)) {
+    }
+    if (!ended->is_true)
+        log_error("plugin does not stop and is left behind", {{"plugin", name_}, {"prefix", prefix_}});
+    return ended->is_true;
+}
+
+bool PluginInstance::stop() {
+    if (!std::exchange(is_made_, false)) return true;
+    end_news();
+    bool has_ended = !served_ || served_->stop();
+    if (has_ended) has_ended = end_plugin();
+    has_ended_ = true;
     records_.close_mail();
+    news_.stop();
     tasks_.stop();
     std::map<uint64_t, File> files;
     {
@@ -118,14 +168,22 @@ void PluginInstance::stop() {
         listings_.clear();
     }
     for (auto& [number, file] : files) vfs_.release(file.handle, false);
+    return has_ended;
 }
 
 Result<Ino> PluginInstance::prefix_ino() {
-    // Below the plugin that serves: its own calls mean the volume's files, so names are looked up in meta.
-    Ino at = kRootIno;
+    // Below the plugin that serves: its own calls mean the volume's files, so names are looked up in meta.  What it keeps
+    // there needs a directory, which nobody else can make.
+    Ino at = vfs_.root();
     for (size_t i = 1; i < prefix_.size();) {
         size_t end = std::min(prefix_.find('/', i), prefix_.size());
-        at = TRY(vfs_.meta().lookup(at, std::string_view(prefix_).substr(i, end - i))).ino;
+        std::string name = prefix_.substr(i, end - i);
+        auto found = vfs_.meta().lookup(at, name);
+        if (found.code() == ENOENT && loaded_.serves) {
+            found = vfs_.meta().mkdir({.directory = at, .name = name, .mode = S_IFDIR | 0755});
+            if (found.code() == EEXIST) found = vfs_.meta().lookup(at, name);
+        }
+        at = TRY(std::move(found)).ino;
         i = end + 1;
     }
     return at;
@@ -227,8 +285,8 @@ void PluginInstance::drop_watch(uint64_t number) {
     if (it == watches_.end()) return;
     auto watch = it->second;
     watches_.erase(it);
-    watch->gone = true;
-    while (watch->calls > 0) call_ended_.wait(mutex_);
+    const size_t own = t_told == watch.get() ? 1 : 0;
+    while (watch->calls > own) call_ended_.wait(mutex_);
 }
 
 void PluginInstance::on_change(const Change& change) {
@@ -237,7 +295,11 @@ void PluginInstance::on_change(const Change& change) {
         if (watches_.empty() || is_stopping_) return;
     }
     // A full queue drops the event: watching is best effort, and the changer must not wait.
-    tasks_.try_post([this, change] {
+    news_.try_post([this, change] {
+        {
+            MutexLock lock(mutex_);
+            if (is_stopping_) return;
+        }
         std::string path = raw(change.directory) != 0 ? vfs_.path_of(change.directory) : vfs_.path_of(change.ino);
         if (raw(change.directory) != 0) path += (path == "/" ? "" : "/") + change.name;
         std::string below = path_below(path);
@@ -249,18 +311,11 @@ void PluginInstance::on_change(const Change& change) {
 }
 
 void PluginInstance::on_message(const std::string& message) {
-    tasks_.try_post([this, message] {
+    news_.try_post([this, message] {
         Decoder d(message);
         uint8_t kind = d.u8();
         if (kind == kMailOf) {
-            meshfs_mail mail = nullptr;
-            void* argument = nullptr;
-            {
-                MutexLock lock(mutex_);
-                mail = mail_, argument = mail_argument_;
-            }
-            std::string_view text = d.rest();
-            if (mail != nullptr) mail(argument, text.data(), text.size());
+            tell_mail(d.rest());
         } else if (kind == kEventOf) {
             int event = d.u8();
             std::string path(d.rest());
@@ -269,6 +324,21 @@ void PluginInstance::on_message(const std::string& message) {
                 tell_watchers(event, path);
         }
     });
+}
+
+void PluginInstance::tell_mail(std::string_view text) {
+    meshfs_mail mail = nullptr;
+    void* argument = nullptr;
+    {
+        MutexLock lock(mutex_);
+        mail = mail_, argument = mail_argument_;
+        if (mail == nullptr) return;
+        ++mail_calls_;
+    }
+    mail(argument, text.data(), text.size());
+    MutexLock lock(mutex_);
+    --mail_calls_;
+    call_ended_.notify_all();
 }
 
 void PluginInstance::tell_watchers(int event, const std::string& path) {
@@ -282,7 +352,9 @@ void PluginInstance::tell_watchers(int event, const std::string& path) {
         }
     }
     for (auto& watch : told) {
+        t_told = watch.get();
         watch->watcher(watch->argument, event, path.c_str());
+        t_told = nullptr;
         MutexLock lock(mutex_);
         --watch->calls;
         call_ended_.notify_all();

@@ -23,8 +23,11 @@ class PluginInstance {
 public:
     PluginInstance(Vfs& vfs, Store& store, const PluginMetrics& metrics, LoadedPlugin loaded, std::string prefix);
     ~PluginInstance();
-    Status start(const std::map<std::string, std::string>& settings);
-    void stop();
+    // Its settings, and its prefix: before any plugin starts, whose threads may then look at all prefixes.
+    Status prepare(const std::map<std::string, std::string>& settings);
+    Status start();
+    // False: it hangs; its threads are left behind, and this object must stay with them.
+    bool stop();
 
     static PluginInstance& of(const meshfs_host* host) { return *static_cast<PluginInstance*>(host->context); }
 
@@ -59,7 +62,7 @@ public:
 
     // --- watches
     uint64_t add_watch(std::string path, meshfs_watcher watcher, void* argument);
-    void drop_watch(uint64_t number);  // waits for a call under way
+    void drop_watch(uint64_t number);  // waits for a call under way, but for that which makes this call
     void on_change(const Change& change);
     void on_message(const std::string& message);
     int set_mail(meshfs_mail mail, void* argument);
@@ -67,6 +70,7 @@ public:
     Vfs& vfs() { return vfs_; }
     Records& records() { return records_; }
     Executor& tasks() { return tasks_; }
+    bool has_ended() const { return has_ended_; }  // nothing of it may be called any more
     std::atomic<size_t>& ios_in_flight() { return ios_in_flight_; }
     const std::string& name() const { return name_; }
     const std::string& prefix() const { return prefix_; }
@@ -75,6 +79,9 @@ public:
 
 private:
     void tell_watchers(int event, const std::string& path);
+    void tell_mail(std::string_view text);
+    void end_news();
+    bool end_plugin();
     Result<Ino> prefix_ino();
     Status open_mail();
 
@@ -84,7 +91,8 @@ private:
     const std::string name_, prefix_;
     meshfs_host table_{};
     void* plugin_ = nullptr;
-    bool is_started_ = false;
+    bool is_made_ = false;
+    std::atomic<bool> has_ended_{false};
     std::shared_ptr<ServedPlugin> served_;  // with Vfs
     Records records_;
     std::atomic<size_t> ios_in_flight_{0};
@@ -94,7 +102,6 @@ private:
         meshfs_watcher watcher;
         void* argument;
         size_t calls = 0;
-        bool gone = false;
     };
     // Guards what follows; never held while the plugin, the vfs or the store is called.
     Mutex mutex_;
@@ -105,9 +112,11 @@ private:
     std::map<uint64_t, std::shared_ptr<Watch>> watches_ GUARDED_BY(mutex_);
     meshfs_mail mail_ GUARDED_BY(mutex_) = nullptr;
     void* mail_argument_ GUARDED_BY(mutex_) = nullptr;
+    size_t mail_calls_ GUARDED_BY(mutex_) = 0;
     bool mail_is_open_ GUARDED_BY(mutex_) = false;
     bool is_stopping_ GUARDED_BY(mutex_) = false;
-    Executor tasks_;  // completions, events, mail: last, so that it ends first
+    // Last, so that they end first.  News may wait for other hosts, and may be dropped; completions neither.
+    Executor tasks_, news_;
 };
 
 // What a call of the table gives for an Error; it is logged if it has something to say.

@@ -224,17 +224,17 @@ public:
         MutexLock lock(mutex_);
         if (stopped_) return;
         tasks_.push_back(std::move(task));
-        if (idle_ == 0 && threads_ < options_.with_plugin_max) {
+        if (tasks_.size() > idle_ && threads_ < options_.with_plugin_max) {  // who is idle may have been woken already
             ++threads_;
             std::thread([self = shared_from_this()] { self->serve_tasks(); }).detach();
         }
         wake_.notify_one();
     }
 
-    void stop() {
+    bool stop() {
         callers_.stop();
         MutexLock lock(mutex_);
-        if (stopped_) return;  // those who hang have been waited for
+        if (stopped_) return threads_ == 0;  // those who hang have been waited for
         stopped_ = true;
         tasks_.clear();
         wake_.notify_all();
@@ -245,6 +245,7 @@ public:
         if (threads_ > 0)
             log_error("threads hang in a plugin and are left behind",
                       {{"plugin", options_.name}, {"threads", threads_}});
+        return threads_ == 0;
     }
 
 private:
@@ -297,7 +298,7 @@ private:
 ServedPlugin::ServedPlugin(const meshfs_serve& serve, void* plugin, ServedOptions options)
     : serve_(serve), plugin_(plugin), calls_(std::make_shared<Calls>(std::move(options))) {}
 ServedPlugin::~ServedPlugin() { stop(); }
-void ServedPlugin::stop() { calls_->stop(); }
+bool ServedPlugin::stop() { return calls_->stop(); }
 Executor& ServedPlugin::executor() { return calls_->callers(); }
 
 namespace {

@@ -25,8 +25,8 @@ class ServedPlugin final : public ServedPrefix {
 public:
     ServedPlugin(const meshfs_serve& serve, void* plugin, ServedOptions options);
     ~ServedPlugin() override;  // stop()
-    // Answers all that is unanswered with EIO.  Threads that hang in the plugin are left behind.
-    void stop();
+    // Answers all that is unanswered with EIO.  False: threads hang in the plugin and are left behind.
+    bool stop();
 
     Executor& executor() override;
     Result<Found> lookup(const Caller&, uint64_t dir, std::string_view name) override;
