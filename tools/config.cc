@@ -1,5 +1,6 @@
 // meshfs config check: each setting, its value and where it comes from.
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "fs/base/config.h"
@@ -12,11 +13,16 @@ namespace meshfs {
 namespace {
 
 Status check_plugins(const Config& config) {
+    std::map<std::string, std::string> served;
     for (const PluginTable& table : config.plugins()) {
         PluginConfig wanted{table.module, table.prefix, table.settings, table.where};
         auto loaded = load_plugin(table.module);
         if (!loaded.ok()) return loaded.error().in(table.where);
-        if (auto prefix = normal_prefix(table.prefix); !prefix.ok()) return prefix.error().in(table.where);
+        auto prefix = normal_prefix(table.prefix);
+        if (!prefix.ok()) return prefix.error().in(table.where);
+        if (loaded->serves && !served.emplace(*prefix, table.where).second)
+            return fail(EEXIST, table.where + ": prefix " + *prefix + " is served by the plugin of " + served[*prefix] +
+                                    " already");
         TRY(settle_settings(*loaded, wanted));
     }
     return {};
@@ -60,8 +66,10 @@ int run_config(int argc, char** argv) {
     }
     auto config = Config::read(path);
     if (config.ok()) {
-        if (Status plugins = check_plugins(*config); !plugins.ok()) {
-            complain("config", plugins.error());
+        Status good = check_settings(*config);
+        if (good.ok()) good = check_plugins(*config);
+        if (!good.ok()) {
+            complain("config", good.error());
             return kFailed;
         }
         print(*config, as_json);

@@ -134,6 +134,7 @@ int run_mount(int argc, char** argv) {
     LogLevel level = LogLevel::info;
     parse_log_level(options->log_level, level);
     set_log_level(level);
+    if (arguments.fake) return 0;
     if (access("/dev/fuse", R_OK | W_OK) != 0) {
         const char* remedy = errno == EACCES ? "its mode is 0666 where users may mount: chmod 666 /dev/fuse"
                                              : "`modprobe fuse`, or in a container --device /dev/fuse";
@@ -141,7 +142,6 @@ int run_mount(int argc, char** argv) {
     }
     auto directory = prepare_mount_directory(arguments.directory, options->nonempty);
     if (!directory.ok()) return fail_mount(directory.error(), mount_exit::kFailed);
-    if (arguments.fake) return 0;
 
     MountRequest request{*source, *directory, *options};
     return options->foreground ? serve_in_foreground(request) : start_daemon(request);

@@ -44,11 +44,9 @@ bool is_empty_directory(const std::string& directory) {
 
 }  // namespace
 
-Result<std::string> prepare_mount_directory(const std::string& directory, bool nonempty) {
-    std::string without_slash = directory;
-    while (without_slash.size() > 1 && without_slash.back() == '/') without_slash.pop_back();
-    std::string path = absolute_path(without_slash);
-    // One mount may hide another; more than a few dead ones are somebody's mistake, not ours to clear.
+// EBUSY: a living mount is there.  Dead ones go: one mount may hide another, but more than a few are somebody's mistake,
+// not ours to clear.
+static Status clear_of_mounts(const std::string& path) {
     constexpr int kDeadMax = 8;
     for (int i = 0; i < kDeadMax; ++i) {
         auto there = mount_point_at(path);
@@ -60,6 +58,20 @@ Result<std::string> prepare_mount_directory(const std::string& directory, bool n
         }
         return fail(EBUSY, there->source + " is already mounted at " + path + "; umount it first");
     }
+    return {};
+}
+
+Result<std::string> prepare_mount_directory(const std::string& directory, bool nonempty) {
+    std::string without_slash = directory;
+    while (without_slash.size() > 1 && without_slash.back() == '/') without_slash.pop_back();
+    std::string path = absolute_path(without_slash);
+    // A link is where it leads to.
+    std::error_code ignored;
+    for (int links = 0; links < 8 && !mount_point_at(path) && std::filesystem::is_symlink(path, ignored); ++links) {
+        auto target = std::filesystem::read_symlink(path, ignored);
+        path = absolute_path((std::filesystem::path(path).parent_path() / target).string());
+    }
+    TRY(clear_of_mounts(path));
     char resolved[PATH_MAX];
     if (realpath(without_slash.c_str(), resolved) == nullptr) {
         std::string remedy = errno == ENOENT ? "; make it: mkdir -p " + path : "";

@@ -32,8 +32,10 @@ Status set_number(const std::string& text, uint64_t min, uint64_t max, const std
     return {};
 }
 
-Status set_duration(const std::string& text, const std::function<void(int64_t)>& set) {
-    set(TRY(parse_duration_ns(text)));
+Status set_duration(const std::string& text, const std::string& min, const std::function<void(int64_t)>& set) {
+    int64_t ns = TRY(parse_duration_ns(text));
+    if (ns < TRY(parse_duration_ns(min))) return fail(EINVAL, "\"" + text + "\" is too short: at least " + min);
+    set(ns);
     return {};
 }
 
@@ -82,7 +84,7 @@ void add_store_rules(std::map<std::string, Rule>& r) {
     r["keyring"] = {Value::needed, plain([](auto& o, auto& v) { o.store.keyring = full_path(v); })};
     r["config"] = {Value::needed, plain([](auto& o, auto& v) { o.config_path = full_path(v); })};
     r["mount_timeout"] = {Value::needed, [](MountOptions& o, const std::string& v) {
-        return set_duration(v, [&](int64_t ns) { o.store.mount_timeout_seconds = whole_seconds(ns); });
+        return set_duration(v, "1s", [&](int64_t ns) { o.store.mount_timeout_seconds = whole_seconds(ns); });
     }};
 }
 
@@ -90,17 +92,17 @@ void add_waiting_rules(std::map<std::string, Rule>& r) {
     r["hard"] = {Value::none, plain([](auto& o, auto&) { o.soft = false; }), Remount::changes};
     r["soft"] = {Value::none, plain([](auto& o, auto&) { o.soft = true; }), Remount::changes};
     r["timeo"] = {Value::needed, [](MountOptions& o, const std::string& v) {
-        return set_duration(v, [&](int64_t ns) { o.timeo_seconds = whole_seconds(ns); });
+        return set_duration(v, "1s", [&](int64_t ns) { o.timeo_seconds = whole_seconds(ns); });
     }, Remount::changes};
     r["umount_timeout"] = {Value::needed, [](MountOptions& o, const std::string& v) {
-        return set_duration(v, [&](int64_t ns) { o.umount_timeout_ns = ns; });
+        return set_duration(v, "1s", [&](int64_t ns) { o.umount_timeout_ns = ns; });
     }};
     r["timeout"] = {Value::needed, [](MountOptions& o, const std::string& v) -> Status {
         if (v == "auto") return {};
-        return set_duration(v, [&](int64_t ns) { o.fuse.valid_ns_max = ns; });
+        return set_duration(v, "0s", [&](int64_t ns) { o.fuse.valid_ns_max = ns; });
     }};
     r["commit"] = {Value::needed, [](MountOptions& o, const std::string& v) {
-        return set_duration(v, [&](int64_t ns) { o.vfs.commit_ns = o.vfs.data.flush_after_ns = o.meta.commit_ns = ns; });
+        return set_duration(v, "10ms", [&](int64_t ns) { o.vfs.commit_ns = o.vfs.data.flush_after_ns = o.meta.commit_ns = ns; });
     }, Remount::changes};
 }
 
@@ -183,15 +185,15 @@ void add_behaviour_rules(std::map<std::string, Rule>& r) {
 }
 
 void add_kernel_and_dropped_rules(std::map<std::string, Rule>& r) {
-    for (const char* name : {"nosuid", "nodev", "noexec", "suid", "dev", "exec", "async", "auto_unmount"})
+    for (const char* name : {"nosuid", "nodev", "noexec", "suid", "dev", "exec", "auto_unmount"})
         r[name] = {Value::none, to_kernel(name), Remount::accepted};
     r["hold"] = {Value::none, plain([](auto& o, auto&) { o.meta.hold = true; })};
     r["nohold"] = {Value::none, plain([](auto& o, auto&) { o.meta.hold = false; })};
-    for (const char* name : {"sync", "dirsync"})
+    for (const std::string name : {"sync", "dirsync", "async"})
         r[name] = {Value::none, [name](MountOptions& o, const std::string& v) {
-            o.meta.synchronous = true;
+            o.meta.synchronous = name != "async";
             return to_kernel(name)(o, v);
-        }, Remount::accepted};
+        }, Remount::changes};
     for (const char* name : {"context", "fscontext", "defcontext", "rootcontext"})
         r[name] = {Value::needed, to_kernel(name)};
     for (const char* name : {"_netdev", "nofail", "auto", "noauto", "user", "users", "nouser", "owner", "group",
@@ -249,14 +251,14 @@ Status apply(const std::map<std::string, Rule>& rules, MountOptions& options, co
 }
 
 // The file's words are those of -o, but for a few that are a pair of options there.
-Status apply_config(const std::map<std::string, Rule>& rules, MountOptions& options, const Config& config) {
+Status apply_config(const std::map<std::string, Rule>& rules, bool is_rados, MountOptions& options, const Config& config) {
     for (const SettingRule& rule : setting_rules()) {
         if (!config.is_set(rule.table, rule.key)) continue;
         const std::string& value = config.value(rule.table, rule.key);
         std::string option = rule.key + "=" + value;
         if (rule.table == "log") option = (rule.key == "to" ? "log=" : "log_" + rule.key + "=") + value;
         else if (rule.table == "metrics") option = "metrics=" + value;
-        else if (rule.table != "mount" && rule.table != "rados") continue;
+        else if (rule.table != "mount" && (rule.table != "rados" || !is_rados)) continue;
         else if (rule.key == "atime") option = value;
         else if (rule.kind == SettingRule::Kind::flag) option = (TRY(parse_flag(value)) ? "" : "no") + rule.key;
         if (option == "nosoft") option = "hard";
@@ -332,7 +334,7 @@ Result<MountOptions> parse_mount_options(const Source& source, const std::vector
     parsed.given = options;
     const auto rules = all_rules();
     Config config = TRY(config_for(source, options, parsed.config_path));
-    TRY(apply_config(rules, parsed, config));
+    TRY(apply_config(rules, source.kind == Source::Kind::rados, parsed, config));
     for (const auto& option : options) {
         Status done = apply(rules, parsed, option);
         if (done.ok()) continue;
@@ -342,6 +344,11 @@ Result<MountOptions> parse_mount_options(const Source& source, const std::vector
     parsed.store.soft_timeout_seconds = parsed.soft ? parsed.timeo_seconds : 0;
     if (!parsed.subdir.starts_with("/")) return fail(EINVAL, "mount option subdir: must be absolute: subdir=/...");
     return parsed;
+}
+
+Status check_settings(const Config& config) {
+    MountOptions options;
+    return apply_config(all_rules(), true, options, config);
 }
 
 std::vector<std::string> mount_option_names() {
@@ -357,14 +364,14 @@ Result<MountOptions> parse_remount(const MountOptions& now, const std::vector<st
     for (const auto& option : options) {
         std::string name = option.substr(0, option.find('='));
         auto rule = rules.find(name);
-        bool is_kept = std::find(now.given.begin(), now.given.end(), option) != now.given.end();
         if (rule == rules.end() && !name.starts_with("x-") && !name.starts_with("X-")) return unknown_option(name, rules);
-        if (rule == rules.end() || is_kept) continue;
-        if (rule->second.remount == Remount::refused || (name == "rw" && now.vfs.read_only))
+        if (rule == rules.end()) continue;
+        // mount(8) hands back what was given, and what fstab has.
+        bool is_kept = std::find(now.given.begin(), now.given.end(), option) != now.given.end();
+        if ((rule->second.remount == Remount::refused && !is_kept) || (name == "rw" && now.vfs.read_only))
             return fail(EINVAL, "mount option " + option + " cannot change while mounted; umount and mount again");
         if (rule->second.remount != Remount::changes) continue;
         TRY(apply(rules, changed, option));
-        changed.given.push_back(option);
     }
     changed.store.soft_timeout_seconds = changed.soft ? changed.timeo_seconds : 0;
     return changed;

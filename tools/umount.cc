@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fs/fuse/mount_point.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/control_client.h"
@@ -46,22 +47,33 @@ Status give_up(const Daemon& daemon) {
     return told.code() == ESTALE ? Status(told.error()) : Status();
 }
 
+std::string who_uses(const Daemon& daemon) { return "; `fuser -vm " + daemon.directory + "` shows who uses it"; }
+
+// The same file system at another place: a bind mount.  Its daemon serves on when one of them goes.
+bool is_seen_elsewhere(const Daemon& daemon) {
+    auto here = mount_point_at(daemon.directory);
+    if (!here) return false;
+    for (const MountPoint& point : mount_points())
+        if (point.device == here->device && point.directory != here->directory) return true;
+    return false;
+}
+
 Status take_away(const UmountArguments& arguments, const Daemon& daemon) {
     if (geteuid() != 0) {
         pid_t child = fork();
         if (child == 0) {
             const char* how = arguments.lazy || arguments.force ? "-z" : "--";
-            execlp("fusermount3", "fusermount3", "-u", how, daemon.directory.c_str(), nullptr);
+            execlp("fusermount3", "fusermount3", "-u", "-q", how, daemon.directory.c_str(), nullptr);
             _exit(127);
         }
         int status = 0;
         if (child > 0 && waitpid(child, &status, 0) == child && status == 0) return {};
-        return fail(EPERM, "fusermount3 could not unmount " + daemon.directory);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return fail(ENOENT, "there is no fusermount3; install fuse3");
+        return fail(EBUSY, "cannot unmount " + daemon.directory + who_uses(daemon));
     }
     int flags = (arguments.lazy ? MNT_DETACH : 0) | (arguments.force ? MNT_FORCE : 0);
     if (umount2(daemon.directory.c_str(), flags) == 0) return {};
-    std::string remedy = errno == EBUSY ? "; `fuser -vm " + daemon.directory + "` shows who uses it" : "";
-    return fail(errno, "cannot unmount " + daemon.directory + remedy);
+    return fail(errno, "cannot unmount " + daemon.directory + (errno == EBUSY ? who_uses(daemon) : ""));
 }
 
 bool ends_within(int pidfd, int ms) {
@@ -74,9 +86,13 @@ bool ends_within(int pidfd, int ms) {
 
 Status wait_for_end(int pidfd, const UmountArguments& arguments, const Daemon& daemon) {
     constexpr int kForceMs = 5000;  // give_up takes two seconds
+    constexpr int kNoteMs = 10'000;
     if (pidfd < 0) return {};
     Status ended;
-    if (!ends_within(pidfd, arguments.force ? kForceMs : -1)) {
+    if (!arguments.force && !ends_within(pidfd, kNoteMs)) {
+        complain("umount", "waiting until the daemon of " + daemon.source + " ends: it is busy, or seen in another mount namespace");
+        (void)ends_within(pidfd, -1);
+    } else if (arguments.force && !ends_within(pidfd, kForceMs)) {
         // It was not stored on the user's word; a daemon that hangs has no other end.
         (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
         if (!ends_within(pidfd, kForceMs))
@@ -120,8 +136,9 @@ int run_umount(int argc, char** argv) {
     if (!arguments.lazy && !arguments.force)
         if (Status flushed = flush(*daemon); !flushed.ok()) return complain("umount", flushed.error()), mount_exit::kFailed;
     int process = -1;
-    Status meant = arguments.force ? give_up(*daemon) : Status();
-    if (meant.ok()) process = open_process(*daemon);
+    const bool stays = is_seen_elsewhere(*daemon);
+    Status meant = arguments.force && !stays ? give_up(*daemon) : Status();
+    if (meant.ok() && !stays) process = open_process(*daemon);
     Status gone = take_away(arguments, *daemon);
     if (!gone.ok()) return complain("umount", gone.error()), mount_exit::kFailed;
     if (arguments.lazy) return 0;

@@ -69,6 +69,7 @@ Status use_names(MeteredStore& store, Meta& meta, MountOptions& options, const s
         first = use(volume);
     }
     deadline.emplace(options.umount_timeout_ns, name);
+    note(vfs.syncfs(), "not everything could be stored", first);  // plugins may take long to stop
     plugins.stop();
     note(vfs.stop(), "not everything could be stored", first);
     return first;

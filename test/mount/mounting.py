@@ -78,6 +78,39 @@ def a_read_only_mount_changes_nothing(m):
 
 
 @test
+def a_bind_mount_goes_alone(m):
+    os.mkdir(m.path("inner"))
+    elsewhere = f"{m.scratch}/elsewhere"
+    os.makedirs(elsewhere, exist_ok=True)
+    for how in ([], ["-f"]):
+        sh(f"mount --bind {m.path('inner')} {elsewhere}")
+        write_file(f"{elsewhere}/f", b"unsynced")
+        m.meshfs("umount", *how, elsewhere)
+        assert not os.path.ismount(elsewhere) and os.path.ismount(m.dir)
+        time.sleep(2.5)  # -f of the mount itself would have ended its daemon
+        assert read_file(m.path("inner/f")) == b"unsynced"
+
+
+def flags_of(m):
+    line = [line.split() for line in open("/proc/self/mountinfo") if line.split()[4] == m.dir][-1]
+    return set(line[5].split(",") + line[-1].split(","))
+
+
+@test
+def remounting_changes_what_it_names(m):
+    remount = lambda options: m.meshfs("mount", "-o", f"remount,{options}", m.source, m.dir)  # noqa: E731
+    remount("nosuid")
+    remount("sync")
+    assert {"sync", "nosuid"} <= flags_of(m)
+    remount("async")
+    assert "sync" not in flags_of(m) and "nosuid" in flags_of(m)
+    for level in ("debug", "info", "debug"):
+        remount(f"log_level={level},suid")
+    refused = m.meshfs("mount", "-o", "remount,commit=0s", m.source, m.dir, check=False)
+    assert refused.returncode != 0 and "at least 10ms" in refused.stdout
+
+
+@test
 def an_ordinary_user_mounts(m):
     if m.kind == "rados":
         raise Skipped("a user's own keyring would be needed")
