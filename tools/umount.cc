@@ -58,7 +58,7 @@ bool is_seen_elsewhere(const Daemon& daemon) {
     return false;
 }
 
-Status take_away(const UmountArguments& arguments, const Daemon& daemon) {
+Status take_away(const UmountArguments& arguments, const Daemon& daemon, bool stays) {
     if (geteuid() != 0) {
         pid_t child = fork();
         if (child == 0) {
@@ -71,7 +71,8 @@ Status take_away(const UmountArguments& arguments, const Daemon& daemon) {
         if (WIFEXITED(status) && WEXITSTATUS(status) == 127) return fail(ENOENT, "there is no fusermount3; install fuse3");
         return fail(EBUSY, "cannot unmount " + daemon.directory + who_uses(daemon));
     }
-    int flags = (arguments.lazy ? MNT_DETACH : 0) | (arguments.force ? MNT_FORCE : 0);
+    // MNT_FORCE ends the file system wherever it is seen.
+    int flags = (arguments.lazy ? MNT_DETACH : 0) | (arguments.force && !stays ? MNT_FORCE : 0);
     if (umount2(daemon.directory.c_str(), flags) == 0) return {};
     return fail(errno, "cannot unmount " + daemon.directory + (errno == EBUSY ? who_uses(daemon) : ""));
 }
@@ -139,7 +140,7 @@ int run_umount(int argc, char** argv) {
     const bool stays = is_seen_elsewhere(*daemon);
     Status meant = arguments.force && !stays ? give_up(*daemon) : Status();
     if (meant.ok() && !stays) process = open_process(*daemon);
-    Status gone = take_away(arguments, *daemon);
+    Status gone = take_away(arguments, *daemon, stays);
     if (!gone.ok()) return complain("umount", gone.error()), mount_exit::kFailed;
     if (arguments.lazy) return 0;
     Status ended = wait_for_end(process, arguments, *daemon);
