@@ -372,6 +372,8 @@ Result<MountOptions> parse_remount(const MountOptions& now, const std::vector<st
             return fail(EINVAL, "mount option " + option + " cannot change while mounted; umount and mount again");
         if (rule->second.remount != Remount::changes) continue;
         TRY(apply(rules, changed, option));
+        std::erase_if(changed.given, [&](const std::string& before) { return before.substr(0, before.find('=')) == name; });
+        changed.given.push_back(option);
     }
     changed.store.soft_timeout_seconds = changed.soft ? changed.timeo_seconds : 0;
     return changed;
