@@ -187,6 +187,7 @@ std::string sum_key(SessionId session, uint8_t lane) {
 }
 std::string range_key(std::string_view first) { return "r" + std::string(first); }
 std::string range_sum_key(GroupId group) { return "q" + key_u64(raw(group)); }
+std::string merged_key(GroupId group) { return "o" + key_u64(raw(group)); }
 
 std::string registry_key(SessionId session) { return "s" + key_u32(raw(session)); }
 std::string recall_key(const ObjectName& object) { return "r" + object.name; }
@@ -233,6 +234,13 @@ Result<std::pair<BlobId, BlobId>> blobs_of_reach_key(std::string_view key) {
 
 Result<GroupId> group_of_births_key(std::string_view key) {
     if (key.size() != 9 || key[0] != 'g') return fail(EIO, "not the key of groups that are made");
+    uint64_t group = big_endian(key.substr(1));
+    if (group > kGroupIdMax) return fail(EIO, "group is too large");
+    return GroupId{group};
+}
+
+Result<GroupId> group_of_merged_key(std::string_view key) {
+    if (key.size() != 9 || key[0] != 'o') return fail(EIO, "not the key of a merged group");
     uint64_t group = big_endian(key.substr(1));
     if (group > kGroupIdMax) return fail(EIO, "group is too large");
     return GroupId{group};

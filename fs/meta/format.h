@@ -57,6 +57,7 @@ std::string lane_key(SessionId session, uint8_t lane);       // z<session><lane>
 std::string sum_key(SessionId session, uint8_t lane);        // m<session><lane>
 std::string range_key(std::string_view first);               // r<first name>
 std::string range_sum_key(GroupId group);                    // q<group>
+std::string merged_key(GroupId group);                       // o<group>
 inline constexpr const char* kLocksKey = "l";  // of l.<ino>
 // --- keys of sessions.<n> and s.<session>
 std::string registry_key(SessionId session);                 // s<session>
@@ -66,6 +67,7 @@ std::string births_key(GroupId first);                       // g<group>
 Result<SessionId> session_of_registry_key(std::string_view key);
 Result<std::pair<BlobId, BlobId>> blobs_of_reach_key(std::string_view key);
 Result<GroupId> group_of_births_key(std::string_view key);
+Result<GroupId> group_of_merged_key(std::string_view key);
 
 // The name in n<name> or r<first>; the slot in i<slot>; EIO.
 std::string_view name_of_key(std::string_view key);
@@ -222,7 +224,7 @@ struct PlaceRecord {
 std::string encode(const PlaceRecord& record);
 Result<PlaceRecord> decode_place(std::string_view value);
 
-// r<first>
+// r<first>; o<group>, of a dead group that was merged: the one its names went to
 struct RangeRecord {
     GroupId group{};
     bool operator==(const RangeRecord&) const = default;

@@ -104,6 +104,12 @@ TEST(Format, ReachesComeBackAsTheyWere) {
     EXPECT_EQ(blobs_of_reach_key(reach_key(BlobId{1}, BlobId{1 << 20})).code(), EIO);
 }
 
+TEST(Format, AMergedGroupIsInItsKey) {
+    EXPECT_EQ(*group_of_merged_key(merged_key(GroupId{kGroupIdMax})), GroupId{kGroupIdMax});
+    EXPECT_EQ(group_of_merged_key(merged_key(GroupId{kGroupIdMax + 1})).code(), EIO);
+    EXPECT_EQ(group_of_merged_key("o").code(), EIO);
+}
+
 TEST(Format, BirthsComeBackAsTheyWere) {
     expect_round_trip(BirthsRecord{16}, decode_births);
     EXPECT_EQ(decode_births(encode(BirthsRecord{0})).code(), EIO);

@@ -10,6 +10,8 @@ namespace {
 
 // A race is looked at again this often before its loser says the tree is damaged.
 constexpr int kRoundsMax = 64;
+// A header that has not that name, and a map that knows of no range beside it: races look so once or twice.
+constexpr int kContradictionsMax = 4;
 // A read that the store gave up on (`soft`) is asked again this often.
 constexpr int kTimeoutsMax = 3;
 
@@ -77,17 +79,25 @@ Result<GroupView> read_header(MetaCore& core, Ino directory, const Wanted& wante
     return view;
 }
 
-Result<RangeMap> read_range_map(MetaCore& core, Ino directory) {
+Result<RangeMap> read_range_map(MetaCore& core, Ino directory, std::vector<GroupId>* merged) {
     RangeMap map;
-    for (std::string after;;) {
-        GroupView view = TRY(read_header(core, directory, {.ranges = {{after, "r", kRangeEntriesMax, 4u << 20}}}));
-        const RangeAnswer& ranges = view.answer.ranges.at(0);
-        for (const auto& [key, value] : ranges.entries) {
+    bool more = true;
+    for (std::string after, after_merged; more;) {
+        Wanted wanted{.ranges = {{after, "r", kRangeEntriesMax, 4u << 20}}};
+        if (merged != nullptr) wanted.ranges.push_back({after_merged, "o", kRangeEntriesMax, 4u << 20});
+        GroupView view = TRY(read_header(core, directory, wanted));
+        for (const auto& [key, value] : view.answer.ranges.at(0).entries) {
             RangeRecord range = TRY(decode_at(decode_range, view.object, key, value));
             map[std::string(name_of_key(key))] = range.group;
             after = key;
         }
-        if (!ranges.more) break;
+        more = view.answer.ranges.at(0).more;
+        if (merged == nullptr) continue;
+        for (const auto& [key, value] : view.answer.ranges.at(1).entries) {
+            merged->push_back(TRY(decode_at(group_of_merged_key, view.object, key, key)));
+            after_merged = key;
+        }
+        more |= view.answer.ranges.at(1).more;
     }
     core.maps.put(directory, map);
     return map;
@@ -111,7 +121,7 @@ Result<GroupView> read_range(MetaCore& core, Ino directory, std::string_view nam
         }
         // The map is stale, or was never read.
         RangeMap map = TRY(read_range_map(core, directory));
-        if (is_header && !view->about.covers(name) && map.empty() && round > 0)
+        if (is_header && !view->about.covers(name) && map.empty() && round >= kContradictionsMax)
             return damaged(group_object(header.group), "r", fail(EIO, "no range has this name"));
         if (round > 2) core.clock.sleep_ns(kNsPerMs << std::min(round, 6));
     }

@@ -59,8 +59,9 @@ Result<GroupView> read_group(MetaCore& core, const ObjectName& object, const Wan
 Result<GroupView> read_header(MetaCore& core, Ino directory, const Wanted& wanted);
 // The group of a directory whose range has `name`.  ESTALE: no such directory; ENOENT: it is removed.
 Result<GroupView> read_range(MetaCore& core, Ino directory, std::string_view name, const Wanted& wanted);
-// The whole range map of a directory, read anew and remembered; empty: one range.
-Result<RangeMap> read_range_map(MetaCore& core, Ino directory);
+// The whole range map of a directory, read anew and remembered; empty: one range.  merged: gets the groups that once had
+// a range, and are dead as long as the directory lives.
+Result<RangeMap> read_range_map(MetaCore& core, Ino directory, std::vector<GroupId>* merged = nullptr);
 
 // What a builder sees of the group and asks to be done with it.
 class GroupChange {

@@ -3,6 +3,7 @@
 
 #include "fs/base/log.h"
 #include "fs/meta/group.h"
+#include "fs/meta/merge.h"
 #include "fs/meta/split.h"
 
 namespace meshfs {
@@ -47,8 +48,8 @@ public:
         let_go_of_lane();
     }
 
-    // grown: the group, if slots were reserved in it.
-    Status run(std::optional<ObjectName>& grown) {
+    // grown: the group, if slots were reserved in it; shrunk: if it is time to see whether it has few names.
+    Status run(std::optional<ObjectName>& grown, std::optional<ObjectName>& shrunk) {
         TRY(core_.check_may_change());
         for (int tries = 0; tries < kTriesMax; ++tries) {
             if (tries > 2) {
@@ -58,6 +59,7 @@ public:
             Outcome outcome = TRY(one_try());
             if (outcome != Outcome::done) continue;
             if (has_grown_) grown = object_;
+            if (has_shrunk_) shrunk = object_;
             return {};
         }
         return fail(EBUSY, "object " + object_.name + " changed under every one of 10,000 tries");
@@ -134,6 +136,7 @@ private:
 
     Result<Mutation> mutation_of(const GroupView& view, GroupChange& change) {
         number_ = core_.lanes.next_number();
+        has_shrunk_ = false;
         Mutation m(object_);
         m.xattr_is(kLeaseXattr, view.lease_value);
         guard(m, view, lane_key_);
@@ -156,6 +159,7 @@ private:
             if (sum.ok()) {
                 Sum now = sum->value_or(Sum{});
                 change.set(sum_key_, encode(now += change.delta_));
+                has_shrunk_ = is_time_to_merge(core_, view.about, change.delta_, now);
             } else {
                 log_error("a directory's counts are not kept up", {{"why", sum.error().detail()}});
             }
@@ -262,14 +266,15 @@ private:
     uint64_t number_ = 0;  // of the last try in this lane, 0: none
     std::vector<Slot> spare_;
     GroupId slots_group_{};
-    bool has_grown_ = false;
+    bool has_grown_ = false, has_shrunk_ = false;
 };
 
 Status change_group(MetaCore& core, const ChangeTarget& target, const Wanted& wanted, const BuildChange& build) {
     if (!target.object && raw(place_of(target.directory).slot) != 0) return fail(ENOTDIR);
-    std::optional<ObjectName> grown;
-    TRY(ChangeLoop(core, target, wanted, build).run(grown));
+    std::optional<ObjectName> grown, shrunk;
+    TRY(ChangeLoop(core, target, wanted, build).run(grown, shrunk));
     if (grown) split_if_large(core, *grown);
+    if (shrunk) merge_if_small(core, *shrunk);
     return {};
 }
 

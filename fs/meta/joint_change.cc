@@ -1,5 +1,6 @@
 #include "fs/meta/joint_change.h"
 
+#include "fs/meta/merge.h"
 #include "fs/meta/split.h"
 
 namespace meshfs {
@@ -87,6 +88,9 @@ Result<IntentStep> JointChange::step_of(const Draft& draft) {
         Sum sum = TRY(view.record(decode_sum, kSumKey)).value_or(Sum{});
         sum += draft.effects.delta;
         set[kSumKey] = encode(sum);
+        const bool is_cut = draft.about && draft.about->end != view.about.end;  // the names went with their range
+        if (!is_cut && draft.next == Lease::Kind::free && is_time_to_merge(*core_, view.about, draft.effects.delta, sum))
+            shrunk_.push_back(view.object);
     }
     for (const auto& key : draft.effects.removed)
         if (!set.contains(key)) step.removed.push_back(key);
@@ -108,6 +112,7 @@ Status JointChange::commit() {
     TRY(core_->held.write_all());
     TRY(commit_intent(*core_, std::move(held_), std::move(intent)));
     for (const ObjectName& group : grown_) split_if_large(*core_, group);
+    for (const ObjectName& group : shrunk_) merge_if_small(*core_, group);
     return {};
 }
 

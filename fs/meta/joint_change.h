@@ -58,6 +58,7 @@ private:
     Exclusive held_;
     std::map<std::string, Draft> drafts_;  // by object name
     std::vector<ObjectName> grown_;        // groups whose count of slots says: time to count the names
+    std::vector<ObjectName> shrunk_;       // those of which is_time_to_merge() says it
     std::vector<std::pair<Place, std::optional<Place>>> away_;  // where numbers were born, and where they are
     Intent others_;                        // objects made, away records
 };

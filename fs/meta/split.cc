@@ -10,18 +10,15 @@
 
 #include "fs/base/log.h"
 #include "fs/base/wire.h"
-#include "fs/meta/joint_change.h"
 #include "fs/meta/ops/inode_home.h"
-#include "fs/meta/ops/names.h"
 #include "fs/meta/patience.h"
+#include "fs/meta/range_move.h"
 
 namespace meshfs {
 namespace {
 
-using ops::NameEffects;
-
-constexpr size_t kMovedMax = 5000;             // names; what the intent says of them fits in it
-constexpr size_t kChunkBytes = 2u << 20;       // of a mutation that fills the new group
+constexpr size_t kMovedMax = 5000;        // names; what the intent says of them fits in it
+constexpr size_t kChunkBytes = 2u << 20;  // of a mutation that fills the new group
 
 class Split {
 public:
@@ -42,9 +39,9 @@ public:
                   .directory = directory,
                   .first = std::string(name_of_key(upper_.front().first)),
                   .end = group.about.end};
-        now_ = core_.now();
-        for (auto& [key, value] : upper_) move(group, key, value);
-        TRY(make_group());
+        RangeMove moved = TRY(move_names(*change_, group, upper_, {about_.group, about_.next_slot}, core_.now()));
+        about_.next_slot = moved.next_slot;
+        TRY(make_group(std::move(moved.arriving)));
         change_->free_new_group(group_object(about_.group), exclusive_lease(core_.session_id(), 1));
         change_->at(header).set.emplace_back(range_key(about_.first), encode(RangeRecord{about_.group}));
         About rest = group.about;
@@ -61,57 +58,37 @@ private:
     // 0: there are not too many (any more).
     Result<size_t> read_upper_half() {
         size_t names = 0;
+        std::deque<Key> upper;
         for (std::string after;;) {
             auto view = TRY(read_group_now(core_, object_, {.ranges = {{after, "n", kRangeEntriesMax, 4u << 20}}}));
             const RangeAnswer& range = view.answer.ranges.at(0);
             for (const auto& entry : range.entries) {
                 after = entry.first;
-                upper_.push_back(entry);
+                upper.push_back(entry);
                 ++names;
-                while (upper_.size() > std::min(names / 2, kMovedMax)) upper_.pop_front();
+                while (upper.size() > std::min(names / 2, kMovedMax)) upper.pop_front();
             }
             if (!range.more) break;
         }
+        upper_.assign(std::make_move_iterator(upper.begin()), std::make_move_iterator(upper.end()));
         return names > core_.options.split_names ? upper_.size() : 0;
     }
 
-    // A damaged record goes along as it is.
-    void move(const GroupView& group, const std::string& key, const std::string& value) {
-        NameEffects& leaving = change_->at(group);
-        auto dentry = decode_dentry(value);
-        if (!dentry.ok()) {
-            records_.emplace_back(key, value);
-            leaving.removed.push_back(key);
-            return;
-        }
-        std::string name(name_of_key(key));
-        Slot slot = about_.next_slot;
-        about_.next_slot = Slot{raw(slot) + 1};
-        Place place{about_.group, slot};
-        ops::leave_name(leaving, name, *dentry, std::nullopt, place, now_);
-        if (dentry->kind == Dentry::Kind::file) change_->move_away(dentry->ino, place);
-        dentry->slot = dentry->anchor = slot;
-        NameEffects arriving;
-        ops::add_name(arriving, name, *dentry, now_);
-        sum_ += arriving.delta;
-        for (auto& record : arriving.set) records_.push_back(std::move(record));
-    }
-
-    Status make_group() {
+    Status make_group(ops::NameEffects names) {
         const ObjectName object = group_object(about_.group);
         const std::string lease = encode(exclusive_lease(core_.session_id(), 1));
-        sum_.mtime = {};  // no name has come or gone
-        records_.emplace_back(kSumKey, encode(sum_));
+        std::vector<Key> records = std::move(names.set);
+        records.emplace_back(kSumKey, encode(names.delta));
         Mutation first(object);
         first.absent().create().set_xattr(kLeaseXattr, lease).set_xattr(kAboutXattr, encode(about_));
         auto made = apply_patiently(core_.store, core_.clock, first);
         if (!made.ok() && made.code() != EEXIST) return made;  // EEXIST: an earlier try, the number is nobody else's
         std::vector<Key> chunk;
         size_t bytes = 0;
-        for (size_t i = 0; i < records_.size(); ++i) {
-            bytes += records_[i].first.size() + records_[i].second.size();
-            chunk.push_back(std::move(records_[i]));
-            if (bytes < kChunkBytes && i + 1 < records_.size()) continue;
+        for (size_t i = 0; i < records.size(); ++i) {
+            bytes += records[i].first.size() + records[i].second.size();
+            chunk.push_back(std::move(records[i]));
+            if (bytes < kChunkBytes && i + 1 < records.size()) continue;
             TRY(apply_patiently(core_.store, core_.clock,
                                 std::move(Mutation(object).xattr_is(kLeaseXattr, lease).set_keys(std::move(chunk)))));
             chunk.clear(), bytes = 0;
@@ -122,11 +99,8 @@ private:
     MetaCore& core_;
     const ObjectName object_;
     std::optional<JointChange> change_;
-    std::deque<Key> upper_;     // n<name> of what moves
-    About about_;               // of the new group
-    std::vector<Key> records_;  // of the new group
-    Sum sum_;
-    Time now_;
+    std::vector<Key> upper_;  // n<name> of what moves
+    About about_;             // of the new group
 };
 
 }  // namespace

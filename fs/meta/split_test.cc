@@ -91,6 +91,7 @@ TEST_F(SplitTest, TimesOfTheDirectoryStayAsTheyWere) {
     Time before = must(meta().get(directory_)).mtime;
     mount_->clock.advance_ns(kNsPerSecond);
     TestMount strict(cluster_, {.split_names = 10});
+    strict.clock.advance_ns(100 * kNsPerSecond);
     split_if_large(strict.meta->core(), group_object(place_of(directory_).group));
     EXPECT_EQ(must(meta().get(directory_)).mtime, before);
     EXPECT_EQ(listed(meta()).size(), 40u);

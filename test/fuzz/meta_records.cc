@@ -14,7 +14,7 @@ void decode_all(std::string_view value) {
     (void)decode_state(value), (void)decode_beat(value), (void)decode_recall(value);
     (void)decode_session(value), (void)decode_locks(value), (void)session_of_registry_key(value);
     (void)decode_reach(value), (void)blobs_of_reach_key(value);
-    (void)decode_births(value), (void)group_of_births_key(value);
+    (void)decode_births(value), (void)group_of_births_key(value), (void)group_of_merged_key(value);
     (void)decode_intent({value});
 }
 

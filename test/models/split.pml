@@ -1,19 +1,21 @@
 /* A directory's range is split, and later merged again, while names come and go.
- * Code: fs/meta/split.cc, joint_change.cc, intent.cc (do_steps); fs/meta/group.cc (read_range), group_change.cc (find_again).
- * MERGE IS NOT BUILT YET: it is as metadata.md has it, with what that leaves open decided (EARLY_PURGE, READ_LATE).
+ * Code: fs/meta/split.cc, merge.cc, joint_change.cc, intent.cc (do_steps); fs/meta/group.cc (read_range), group_change.cc
+ * (find_again, settle).
  *
  * quick: -DCLIENTS=1 -DOPS=1
  * full:  -DCLIENTS=1 -DOPS=2
  * Break: each of these must give a counterexample:
  *   -DTRUST_MAP     a remembered range map is not checked by what is read (a name of the other range is not seen)
  *   -DNO_GUARD      a change is not guarded on the group's lease          (a name is made in a range that was cut)
- *   -DREAD_FIRST    what moves is read before X is taken                  (a name made meanwhile is lost)
+ *   -DREAD_FIRST    what a split moves is read before X is taken          (a name made meanwhile is lost)
+ *   -DMERGE_FIRST   what a merge moves is read before X is taken          (the same)
  *   -DNO_FINISH     X of a dead mount is taken without finishing its intent       (the range is in no group, or in two)
  *   -DNO_ALIVE      the intent is not guarded on the session being alive          (nobody finishes it)
  *   -DFILL_LATE     the new group is filled after the intent    (a crash between loses the names)
  *   -DNO_FILL_GUARD filling is not guarded on the lease         (a late copy brings back what was unlinked)
- *   -DREAD_LATE     a merge's step reads the names when it is done, instead of having them in the intent    (they are purged)
- *   -DEARLY_PURGE   the merged group goes while a session that has a lane in it lives   (a lost answer is settled as "never")
+ *   -DREAD_LATE     a merge's step reads the names when it is done, instead of having them in the intent    (they are gone)
+ *   -DLEFT_FREE     the merged group is freed instead of dead   (who has an old map makes a name in it)
+ *   -DEARLY_PURGE   the merged group goes before its directory  (a lost answer is settled as "never")
  *
  * Group 0 is the header, which has the map; 1 has the whole range at first, with x in its upper half; 2 is made by the split.
  * Session 0 splits, 1 merges; either may stop anywhere and be declared dead.  Steps are done in any order (they are sent at
@@ -53,7 +55,11 @@ inline step(s, g) {
 #else
         :: s == 1 && g == 1 -> is_cut = false; x[1] = moved[1]
 #endif
-        :: s == 1 && g == 2 -> dead = true
+#ifdef LEFT_FREE
+        :: s == 1 && g == 2 -> x[2] = false
+#else
+        :: s == 1 && g == 2 -> dead = true; x[2] = false
+#endif
         :: else
         fi;
         holder[g] = FREE; epoch[g]++
@@ -117,9 +123,16 @@ stop: busy[0] = false
 proctype Merger() {
     byte d;
 end: map;
+#ifdef MERGE_FIRST
+    moved[1] = x[2];
+#endif
     busy[1] = true;
     take(1, 0); take(1, 1); take(1, 2);
+#ifdef MERGE_FIRST
+    atomic { if :: holder[2] == 1 && epoch[2] == at[5] && map && is_cut :: else -> goto stop fi };
+#else
     atomic { if :: holder[2] == 1 && epoch[2] == at[5] && map && is_cut -> moved[1] = x[2] :: else -> goto stop fi };
+#endif
     atomic { if :: !alive[1] -> goto stop :: else fi; intent[1] = true };
     sent[1] = true;
     atomic { epoch[0] != at[3] && epoch[1] != at[4] && epoch[2] != at[5] -> if :: alive[1] -> intent[1] = false :: else fi };
@@ -129,13 +142,11 @@ stop: atomic { busy[1] = false;                         /* what no intent gave a
                                      if :: holder[2] == 1 -> holder[2] = FREE; epoch[2]++ :: else fi
            :: else fi }
 }
-proctype Purger() {                                     /* of the merged group: u<number>, after 2T */
-end: atomic { dead &&
-#ifndef EARLY_PURGE
-        !unsettled[0] && !unsettled[1] &&
-#endif
-        true -> exists[2] = false; x[2] = false }
+#ifdef EARLY_PURGE
+proctype Purger() {
+end: atomic { dead -> exists[2] = false }
 }
+#endif
 #define COVERS(g) (exists[g] && ((g == 1 && !is_cut) || (g == 2 && !dead)))
 proctype Client(byte c) {
     byte d; byte g = 1; byte e; bool saw; byte n;
@@ -186,7 +197,10 @@ over: skip
 proctype Death() { if :: alive[0] = false :: skip fi; if :: alive[1] = false :: skip fi }
 init {
     atomic { exists[0] = true; exists[1] = true; if :: x[1] = true; is_there = true :: skip fi;
-             run Splitter(); run Merger(); run Late(0); run Late(1); run Client(0); if :: CLIENTS > 1 -> run Client(1) :: else fi; run Purger(); run Death() };
+             run Splitter(); run Merger(); run Late(0); run Late(1); run Client(0); if :: CLIENTS > 1 -> run Client(1) :: else fi; run Death() };
+#ifdef EARLY_PURGE
+    run Purger();
+#endif
 end: timeout ->
     atomic { if :: holder[0] == FREE && holder[1] == FREE && (holder[2] == FREE || !map) ->
                     assert(((x[1] && !is_cut) + (map && x[2])) == is_there); assert(map == is_cut) :: else fi }

@@ -112,6 +112,7 @@ std::string Client::draw_name() {
 // Old directories too: handles outlive what they lead to.
 Ino Client::draw_directory() {
     auto& all = shared_.directories;
+    if (shared_.crowded && shared_.scheduler.random().chance(0.7)) return kRootIno;
     size_t at = shared_.scheduler.random().below(all.size() + own_directories_.size());
     return at < all.size() ? all[at] : own_directories_[at - all.size()];
 }

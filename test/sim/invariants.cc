@@ -27,11 +27,13 @@ public:
         if (!groups_.contains(kRootGroup)) broken("there is no root");
         walk(kRootGroup, kRootIno);
         for (const auto& [ino, count] : linked_) check_linked(ino, count);
-        for (GroupId id : reached_)
-            for (const auto& [key, value] : groups_.at(id).keys) check_unlinked(id, key, value);
+        for (const auto* ids : {&reached_, &merged_})
+            for (GroupId id : *ids)
+                for (const auto& [key, value] : groups_.at(id).keys) check_unlinked(id, key, value);
         check_nameless();
         return std::move(broken_);
     }
+    uint64_t merged() const { return merged_.size(); }
 
 private:
     void broken(const std::string& what) { broken_.push_back(what); }
@@ -95,6 +97,7 @@ private:
         auto found = groups_.find(header);
         if (found == groups_.end()) return broken(text(header) + " of directory " + hex(raw(directory)) + " is missing");
         for (const auto& [key, value] : found->second.keys) {
+            if (key[0] == 'o') check_merged(header, key);
             if (key[0] != 'r') continue;
             auto range = decode(decode_range, text(header) + " key " + key, value);
             if (range.ok() && range->group != header) ranges.push_back(range->group);
@@ -119,6 +122,17 @@ private:
             expected = end;
         }
         if (!expected.empty()) broken("ranges of directory " + hex(raw(directory)) + " end at " + expected);
+    }
+
+    // Slots, lanes and what is unlinked stay in it, as long as its directory.
+    void check_merged(GroupId header, const std::string& key) {
+        auto id = decode(group_of_merged_key, text(header), key);
+        if (!id.ok()) return;
+        auto group = groups_.find(*id);
+        if (group == groups_.end()) return broken(text(*id) + ", which was merged, is missing");
+        if (group->second.lease.kind != Lease::Kind::dead) broken(text(*id) + " was merged and is not dead");
+        if (!group->second.names.empty()) broken(text(*id) + " was merged and has names");
+        merged_.insert(*id);
     }
 
     void check_group(GroupId id, const Group& group, Ino directory) {
@@ -228,7 +242,7 @@ private:
     MemoryCluster& cluster_;
     const ClientId client_;
     std::map<GroupId, Group> groups_;
-    std::set<GroupId> reached_;
+    std::set<GroupId> reached_, merged_;
     std::set<Ino> met_;
     std::map<Ino, uint32_t> linked_;  // how many names
     std::vector<std::string> broken_;
@@ -236,6 +250,11 @@ private:
 
 }  // namespace
 
-std::vector<std::string> broken_invariants(MemoryCluster& cluster) { return Checker(cluster).run(); }
+std::vector<std::string> broken_invariants(MemoryCluster& cluster, uint64_t& merged) {
+    Checker checker(cluster);
+    auto broken = checker.run();
+    merged = checker.merged();
+    return broken;
+}
 
 }  // namespace meshfs::sim

@@ -10,7 +10,7 @@ namespace meshfs::sim {
 
 // A sentence for each that is broken.  Judges the groups that are reachable from the root: both directions of
 // names and slots, directories and their places, links, ranges, sums, unlinked records; and that every record
-// can be read.
-std::vector<std::string> broken_invariants(MemoryCluster& cluster);
+// can be read.  merged: of their ranges that many were merged.
+std::vector<std::string> broken_invariants(MemoryCluster& cluster, uint64_t& merged);
 
 }  // namespace meshfs::sim

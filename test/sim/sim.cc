@@ -79,7 +79,7 @@ int show_one(const Arguments& a) {
 
 struct Totals {
     uint64_t runs = 0, bad = 0, undecided = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0,
-             store_calls = 0, nameless = 0, kept = 0;
+             store_calls = 0, nameless = 0, merged = 0, kept = 0;
     uint64_t first_bad = UINT64_MAX;
 };
 
@@ -97,6 +97,7 @@ void run_some(const Arguments& a, uint64_t part, Totals& t) {
         t.faults += outcome.faults;
         t.store_calls += outcome.store_calls;
         t.nameless += outcome.nameless;
+        t.merged += outcome.merged;
         t.kept += outcome.kept;
         if (outcome.is_undecided) std::printf("seed %llu undecided\n", static_cast<unsigned long long>(seed));
         if (outcome.is_good && replays) continue;
@@ -141,19 +142,20 @@ int run_many(const Arguments& a) {
         }
         sum.runs += t.runs, sum.bad += t.bad, sum.undecided += t.undecided, sum.operations += t.operations;
         sum.uncertain += t.uncertain, sum.deaths += t.deaths, sum.faults += t.faults, sum.store_calls += t.store_calls;
-        sum.nameless += t.nameless, sum.kept += t.kept;
+        sum.nameless += t.nameless, sum.merged += t.merged, sum.kept += t.kept;
         sum.first_bad = std::min(sum.first_bad, t.first_bad);
     }
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     std::printf(
         "%llu seeds, %llu failed, %llu undecided; %llu operations (%llu uncertain), %llu store calls, %llu "
         "faults, "
-        "%llu deaths, %llu answers from kernels' memory, %llu groups without a name removed; %.0f s\n",
+        "%llu deaths, %llu answers from kernels' memory, %llu groups without a name removed, %llu ranges merged; %.0f s\n",
         static_cast<unsigned long long>(sum.runs), static_cast<unsigned long long>(sum.bad),
         static_cast<unsigned long long>(sum.undecided), static_cast<unsigned long long>(sum.operations),
         static_cast<unsigned long long>(sum.uncertain), static_cast<unsigned long long>(sum.store_calls),
         static_cast<unsigned long long>(sum.faults), static_cast<unsigned long long>(sum.deaths),
-        static_cast<unsigned long long>(sum.kept), static_cast<unsigned long long>(sum.nameless), seconds);
+        static_cast<unsigned long long>(sum.kept), static_cast<unsigned long long>(sum.nameless),
+        static_cast<unsigned long long>(sum.merged), seconds);
     if (sum.first_bad != UINT64_MAX)
         std::printf("replay: test/sim/sim --seed %llu%s\n", static_cast<unsigned long long>(sum.first_bad), a.planted_text.c_str());
     if (crashed) std::printf("a run ended the process: its last lines name the seed\n");

@@ -86,7 +86,7 @@ private:
         else outcome_.nameless = collected->nameless;
         judge_client
             .look_at_everything();  // what the first look finished, the second sees; and gc took nothing
-        for (const auto& what : broken_invariants(*cluster_)) fail("invariant: " + what);
+        for (const auto& what : broken_invariants(*cluster_, outcome_.merged)) fail("invariant: " + what);
         for (auto& client : clients_)
             if (scheduler_.is_dead(client->number()) || client->is_lost()) client->forget_uncommitted();
         end_clients();
@@ -97,7 +97,10 @@ private:
     void run_clients() {
         Random& random = scheduler_.random();
         const SimFaults faults = draw_faults(random);
-        if (random.chance(0.4)) shared_.split_names = 2;  // splits in the middle of everything
+        if (random.chance(0.4)) {
+            shared_.split_names = 2;  // splits and merges in the middle of everything
+            shared_.crowded = random.chance(0.5);
+        }
         shared_.hold = random.chance(0.75);
         shared_.synchronous = random.chance(0.2);
         shared_.has_deaf_kernels = options_.planted == Planted::deaf_kernels;

@@ -7,6 +7,7 @@
 #include "fs/meta/ops/collect.h"
 
 #include "fs/meta/intent.h"
+#include "fs/meta/merge.h"
 #include "fs/meta/ops/ops.h"
 #include "fs/meta/patience.h"
 #include "fs/meta/registry.h"
@@ -47,10 +48,18 @@ private:
     };
 
     // One that is removed meanwhile has nothing to find: its own record leads purge there.
+    // Ranges that shrank while nobody counted are merged; of those that were, only the unlinked are left.
     Status enter(Ino directory) {
-        auto map = read_range_map(core_, directory);
+        std::vector<GroupId> merged;
+        auto map = read_range_map(core_, directory, &merged);
+        if (map.ok() && !map->empty()) {
+            for (const auto& [first, group] : *map) merge_if_small(core_, group_object(group));
+            merged.clear();
+            map = read_range_map(core_, directory, &merged);
+        }
         if (map.code() == ESTALE) return {};
         if (!map.ok()) return map.error();
+        for (GroupId group : merged) TRY(find_unlinked_if_there(group_object(group)));
         Level level;
         for (const auto& [first, group] : *map) level.groups.push_back(group);
         level.groups.push_back(place_of(directory).group);
@@ -69,7 +78,8 @@ private:
             for (const auto& [key, value] : names.entries) {
                 Dentry dentry = TRY(decode_at(decode_dentry, object, key, value));
                 if (dentry.kind == Dentry::Kind::directory) level.subdirectories.push_back(dentry.ino);
-                if (dentry.kind == Dentry::Kind::linked) TRY(find_freed(dentry.ino));
+                // A file with several names: each leads there, and what is found twice is purged once.
+                if (dentry.kind == Dentry::Kind::linked) TRY(find_unlinked_if_there(linked_object(dentry.ino)));
                 level.after = key;
             }
             if (names.more) return {};
@@ -81,9 +91,8 @@ private:
         return {};
     }
 
-    // Of a file with several names.  Each name leads there: what is found twice is purged once.
-    Status find_freed(Ino linked) {
-        Status found = find_unlinked(linked_object(linked));
+    Status find_unlinked_if_there(const ObjectName& object) {
+        Status found = find_unlinked(object);
         return found.code() == ENOENT ? Status() : found;
     }
 

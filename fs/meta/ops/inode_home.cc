@@ -198,9 +198,13 @@ Result<Inode> directory_inode(MetaCore& core, const GroupView& header) {
     return inode;
 }
 
-Result<uint64_t> count_names(MetaCore& core, const ObjectName& group) {
+Result<Sum> read_sum(MetaCore& core, const ObjectName& group) {
     auto view = TRY(read_group_now(core, group, {.ranges = {{"", kSumKey, kRangeEntriesMax, 1u << 20}}}));
-    Sum sum = TRY(sum_of_group(core, view, view.answer.ranges.at(0)));
+    return sum_of_group(core, view, view.answer.ranges.at(0));
+}
+
+Result<uint64_t> count_names(MetaCore& core, const ObjectName& group) {
+    Sum sum = TRY(read_sum(core, group));
     return static_cast<uint64_t>(std::max<int64_t>(sum.names, 0));
 }
 

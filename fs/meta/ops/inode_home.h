@@ -30,7 +30,8 @@ Result<Inode> inode_at(const Home& home, Ino ino, const GroupView& view);
 Wanted wanted_for_directory();
 // That inode, with times and counts from the sums of all ranges.
 Result<Inode> directory_inode(MetaCore& core, const GroupView& header);
-// How many names a group has, by its sums.
+// All sums of a group together, as they are in the store by now or in this mount's hands; and how many names they say it has.
+Result<Sum> read_sum(MetaCore& core, const ObjectName& group);
 Result<uint64_t> count_names(MetaCore& core, const ObjectName& group);
 // ESTALE: there is none.  A removed one, while its header is there, has links 0.
 Result<Inode> read_directory(MetaCore& core, Ino directory);

@@ -1,6 +1,6 @@
 // list: names in byte order, a page of up to 1,024 a read.
 //
-// A cookie is the place of a dentry: i<slot> there has its name, even after unlink, rename or split, so what is not
+// A cookie is the place of a dentry: i<slot> there has its name, even after unlink, rename, split or merge, so what is not
 // touched comes exactly once.  A damaged record is an entry without an inode; the listing goes on.
 #include <algorithm>
 
@@ -40,6 +40,8 @@ public:
             if (!view.ok()) return view.error();
             const RangeAnswer& range = view->answer.ranges.at(0);
             for (const auto& [key, value] : range.entries) add(*view, key, value);
+            // The next range may have become part of this one by then.
+            if (!range.entries.empty()) after = name_of_key(range.entries.back().first);
             bool is_last = view->about.end.empty();
             page_.more = range.more || !is_last;
             if (range.more || is_last || page_.entries.size() >= entries_max) return std::move(page_);

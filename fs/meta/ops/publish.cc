@@ -44,7 +44,11 @@ public:
         GroupView target = TRY(read_range(core_, directory_, name_, {.keys = {key}}));
         auto there = TRY(target.record(decode_dentry, key));
         const bool is_linked = there && there->kind == Dentry::Kind::linked;
-        std::vector<Exclusive::Wish> wishes{{target.object, target.lease}, {group_object(place_of(ino_).group), {}}};
+        // What waits for its first name keeps its range from being merged, but not its directory from being removed.
+        auto home = read_group_now(core_, group_object(place_of(ino_).group), {});
+        if (home.code() == ENOENT || (home.ok() && home->is_dead())) return fail(ESTALE);
+        if (!home.ok()) return home.error();
+        std::vector<Exclusive::Wish> wishes{{target.object, target.lease}, {home->object, home->lease}};
         if (is_linked) wishes.push_back({linked_object(there->ino), {}});
         JointChange change = TRY(JointChange::begin(core_, std::move(wishes)));
 
@@ -52,7 +56,7 @@ public:
         if (there) wanted.keys.push_back(slot_key(there->anchor));
         target = TRY(change.read(target.object, wanted));
         if (!target.about.covers(name_) || TRY(target.record(decode_dentry, key)) != there) return fail(ERESTART);
-        GroupView born = TRY(change.read(group_object(place_of(ino_).group), {.keys = {u_key}}));
+        GroupView born = TRY(change.read(home->object, {.keys = {u_key}}));
         auto unlinked = TRY(born.record(decode_unlinked, u_key));
         if (!unlinked || unlinked->kind != UnlinkedRecord::Kind::file) return fail(ESTALE);
 

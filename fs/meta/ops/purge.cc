@@ -212,10 +212,12 @@ private:
     // All its groups, the header last: it has the map.  Files that were unlinked in them go first.
     Status remove_directory(const Item& item, Ino directory) {
         std::vector<ObjectName> groups;
-        auto map = read_range_map(core_, directory);
+        std::vector<GroupId> merged;
+        auto map = read_range_map(core_, directory, &merged);
         if (!map.ok() && map.code() != ESTALE) return map.error();
         if (map.ok())
             for (const auto& [first, group] : *map) groups.push_back(group_object(group));
+        for (GroupId group : merged) groups.push_back(group_object(group));
         groups.push_back(group_object(place_of(directory).group));
         for (const ObjectName& group : groups) {
             auto view = read_group_now(core_, group, {.ranges = {{"", "u", kRangeEntriesMax, 1u << 20}}});
