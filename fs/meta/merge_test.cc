@@ -8,6 +8,7 @@
 
 #include "fs/meta/group.h"
 #include "fs/meta/ops/fixture.h"
+#include "fs/meta/split.h"
 
 namespace meshfs {
 namespace {
@@ -415,6 +416,31 @@ TEST_F(MergeTest, HeldGroupsAreMerged) {
     EXPECT_EQ(ranges(), 1u);
     EXPECT_EQ(listed(meta()), (Names{name(7), name(250)}));
     EXPECT_EQ(must(meta().get(inos_[250])).links, 1u);
+}
+
+// The header was read when it was cut, the map when it was whole again: a race, not damage.
+TEST_F(MergeTest, ASplitAndAMergeBetweenTwoReadsAreNoDamage) {
+    fill(4);
+    TestMount strict(cluster_, {.split_names = 2}), other(cluster_, small_groups());
+    const ObjectName header = group_object(place_of(directory_).group);
+    auto split = [&] { split_if_large(strict.meta->core(), header); };
+    auto merge = [&] { merge_if_small(other.meta->core(), header); };
+    split();
+    ASSERT_EQ(ranges(), 2u);  // as this mount knows
+    merge();
+    int reads = 0;
+    mount_->hooks->before_query = [&](const Query& q) {
+        if (q.object() != header) return;
+        ++reads;
+        if (reads == 2) split();
+        if (reads == 3) merge();
+    };
+    auto found = meta().lookup(directory_, name(3));
+    mount_->hooks->before_query = nullptr;
+    ASSERT_OK(found);
+    EXPECT_EQ(found->ino, inos_[3]);
+    EXPECT_GE(reads, 3);
+    EXPECT_EQ(merged().size(), 2u);
 }
 
 // Two mounts that hold what they change: what stays is listed once, and found, while ranges come and go.

@@ -288,5 +288,14 @@ TEST_F(JointTest, ALeaseThatALostAnswerLeftIsLetGo) {
     EXPECT_OK(meta().rmdir(kRootIno, "d"));
 }
 
+// Not EIO after 64 rounds.
+TEST_F(JointTest, WhatWaitsForANameInARemovedDirectoryGetsNone) {
+    Ino d = must(mkdir("d")).ino, unnamed = must(meta().create_unnamed(request(d, "", S_IFREG | 0600))).ino;
+    must(meta().rmdir(kRootIno, "d"));
+    EXPECT_ERRNO(meta().publish(unnamed, kRootIno, "p", {.kind = PublishCondition::Kind::absent}), ESTALE);
+    EXPECT_EQ(must(meta().get(unnamed)).links, 0u);
+    meta().released(unnamed);
+}
+
 }  // namespace
 }  // namespace meshfs
