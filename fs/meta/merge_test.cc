@@ -165,6 +165,10 @@ TEST_F(MergeTest, SplitsAndMergesDoNotTakeTurns) {
         for (int i = 65 - 24; i < 65; ++i) must(create(name(i), directory_));
         EXPECT_EQ(ranges(), 2u);
     }
+    for (int i = 0; i < 33; ++i) must(meta().unlink(directory_, name(i)));
+    merge_all();
+    EXPECT_EQ(ranges(), 2u);  // none and 32: too many to be moved about, maybe to be removed next
+    for (int i = 0; i < 33; ++i) must(create(name(i), directory_));
     for (int i = 33; i < 65; ++i) must(meta().unlink(directory_, name(i)));
     EXPECT_EQ(ranges(), 2u);  // 33 and none
     must(meta().unlink(directory_, name(0)));
