@@ -1,4 +1,5 @@
 // Mounts that hold groups: what a crash, a takeover or a purge finds in the store.
+#include "fs/meta/group.h"
 #include "fs/meta/ops/fixture.h"
 
 namespace meshfs {
@@ -24,7 +25,12 @@ protected:
                 if (dentry.kind != Dentry::Kind::directory) continue;
                 ++named_;
                 ObjectName child = group_object(place_of(dentry.ino).group);
-                EXPECT_TRUE(raw_.ask(std::move(Query(child).exists())).ok()) << m.object().name << " names " << child.name;
+                auto there = raw_.ask(std::move(Query(child).keys({kPlaceKey})));
+                ASSERT_TRUE(there.ok()) << m.object().name << " names " << child.name;
+                // By which gc tells that it has a name.
+                Place place = must(decode_place(there->keys[kPlaceKey])).dentry;
+                EXPECT_EQ(slot_key(place.slot), slot_key(dentry.anchor)) << child.name;
+                EXPECT_EQ(group_object(place.group), m.object()) << child.name;
             }
         }
     }
@@ -65,6 +71,30 @@ TEST_F(HeldMountsTest, ADirectoryIsInTheStoreBeforeItsName) {
     ASSERT_OK(make(a(), "f", S_IFDIR));  // the same; its name takes the root
     EXPECT_EQ(named_, 3);
     EXPECT_FALSE(stored_lease(root_).is_free());
+}
+
+// Its range is split by another mount after it was made, and before it is named.
+TEST_F(HeldMountsTest, ADirectoryKnowsItsPlaceBeforeItsName) {
+    ASSERT_OK(make(a(), "e", S_IFDIR));  // slots are in reserve
+    ASSERT_OK(a().commit());
+    recall(root_);
+    TestMount other(cluster_, {.split_names = 2});
+    bool is_split = false;
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        if (m.object().name.starts_with("g.") && m.object() != root_ && !std::exchange(is_split, true)) {
+            for (const char* name : {"a", "b", "c"}) EXPECT_OK(make(*other.meta, name));
+            core().maps.forget(kRootIno);
+            for (const auto& [first, group] : must(read_range_map(core(), kRootIno)))
+                a().core().held.recall(group_object(group).name);  // what a does there is written at once
+        }
+        judge(m);
+    };
+    const int named_before = named_;
+    ASSERT_OK(make(a(), "z", S_IFDIR));
+    ASSERT_OK(a().commit());
+    EXPECT_GT(named_, named_before);
+    EXPECT_TRUE(is_split);
+    a_->hooks->before_mutation = nullptr;
 }
 
 // Its maker names it in a group that he holds, and closes it, when he is about to be asked.

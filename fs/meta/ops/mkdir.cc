@@ -73,6 +73,8 @@ Status name_directory(MetaCore& core, const CreateRequest& request, const std::s
                              change.set(kPlaceKey, encode(PlaceRecord{request.directory, place}));
                              return {};
                          }));
+        // In the store before the name is, which may be written at once: else gc takes it for one that never had a name.
+        TRY(core.held.commit());
     }
 }
 
