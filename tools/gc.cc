@@ -23,14 +23,19 @@ struct GcArguments {
     bool as_json = false, quiet = false;
 };
 
-// What other mounts may still read is due only after twice the lease time.  A mount comes back to it by itself; the
-// command waits here, or the space would stay.
+// What other mounts may still read is due only after twice the lease time; and a directory after what was unlinked in it.
+// A mount comes back to it by itself; the command waits here, or the space would stay.
 Result<uint64_t> purge_all_in_time(Meta& meta, Data& data, std::atomic<bool>& stopping) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(2 * meta.volume().lease_seconds + 1);
+    const auto patience = std::chrono::seconds(2 * meta.volume().lease_seconds + 1);
+    auto until = std::chrono::steady_clock::now() + patience;
     uint64_t gone = 0;
+    size_t queued = SIZE_MAX;
     while (true) {
-        gone += TRY(Purger::purge_all(meta, data, &stopping));
-        if (stopping || meta.queued_for_purge() == 0 || std::chrono::steady_clock::now() > until) return gone;
+        const uint64_t now_gone = TRY(Purger::purge_all(meta, data, &stopping));
+        const auto now = std::chrono::steady_clock::now();
+        gone += now_gone;
+        if (now_gone > 0 || meta.queued_for_purge() != std::exchange(queued, meta.queued_for_purge())) until = now + patience;
+        if (stopping || queued == 0 || now > until) return gone;
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
     }
 }

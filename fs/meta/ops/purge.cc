@@ -225,9 +225,11 @@ private:
             if (!view.ok()) return view.error();
             if (!view->is_dead()) return {};
             const auto& left = view->answer.ranges.at(0).entries;
-            for (const auto& [key, value] : left) core_.unlinked.push({.object = group, .key = key});
+            // What was unlinked in it was so before it was removed itself: who is late with it has had his time, too.
+            for (const auto& [key, value] : left)
+                core_.unlinked.push({.object = group, .key = key, .since_ns = item.since_ns});
             if (!left.empty()) {
-                again(item, now_ + std::clamp(now_ - item.since_ns, lease_ns_, kPauseMaxNs));
+                again(item, now_ + std::clamp((now_ - item.since_ns) / 8, lease_ns_ / 10, kPauseMaxNs));
                 return {};
             }
             Mutation m(group);

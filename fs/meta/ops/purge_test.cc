@@ -1,4 +1,6 @@
 // Unlinked files that are open here, there or nowhere; removed directories; freed extents.
+#include <algorithm>
+
 #include "fs/meta/ops/fixture.h"
 #include "fs/meta/registry.h"
 
@@ -92,6 +94,31 @@ TEST_F(PurgeTest, TheSilentAreWaitedForUntilTheyAreDead) {
     }
     other_->faults->set_deaf(false);
     EXPECT_EQ(purge(meta()), Inos{a});
+}
+
+// What was unlinked in a directory was so before that was removed itself: late ones of all of a tree are waited for once.
+TEST_F(PurgeTest, ATreeGoesAfterOneWait) {
+    std::vector<Ino> path{kRootIno};
+    for (const char* name : {"a", "b", "c"}) path.push_back(must(mkdir(name, path.back())).ino);
+    must(create("f", path[3]));
+    must(meta().unlink(path[3], "f"));
+    must(meta().rmdir(path[2], "c"));
+    must(meta().rmdir(path[1], "b"));
+    must(meta().rmdir(path[0], "a"));
+    mount_.reset();  // has ended
+    must(others().collect());
+    EXPECT_EQ(purge(others()), Inos{});
+    auto groups = [&] {
+        auto names = cluster_->names(kMetaPool);
+        return std::count_if(names.begin(), names.end(), [](const std::string& name) { return name.starts_with("g."); });
+    };
+    EXPECT_EQ(groups(), 4);
+    other_->clock.advance_ns(2 * kLeaseNs);
+    for (int i = 0; i < 5; ++i) {
+        purge(others());
+        other_->clock.advance_ns(kLeaseNs / 3);
+    }
+    EXPECT_EQ(groups(), 1);
 }
 
 TEST_F(PurgeTest, AFileWithoutANameIsNotOpenedAnew) {
