@@ -29,7 +29,10 @@ constexpr size_t kMovedBytesMax = 2u << 20;
 constexpr int kInARowMax = 64;
 
 size_t moved_max(const MetaCore& core) { return std::clamp<size_t>(core.options.split_names / 16, 1, kMovedMax); }
-size_t both_max(const MetaCore& core) { return core.options.split_names / 2; }
+// Groups of two names, as simulations have, are merged as well.
+size_t both_max(const MetaCore& core) {
+    return std::min(core.options.split_names, std::max<size_t>(core.options.split_names / 2, 2));
+}
 
 bool is_only_range(const About& about) { return about.first.empty() && about.end.empty(); }
 

@@ -112,7 +112,7 @@ std::string Client::draw_name() {
 // Old directories too: handles outlive what they lead to.
 Ino Client::draw_directory() {
     auto& all = shared_.directories;
-    if (shared_.crowded && shared_.scheduler.random().chance(0.7)) return kRootIno;
+    if (shared_.crowded && shared_.scheduler.random().chance(0.3)) return *shared_.crowded;
     size_t at = shared_.scheduler.random().below(all.size() + own_directories_.size());
     return at < all.size() ? all[at] : own_directories_[at - all.size()];
 }
@@ -129,6 +129,11 @@ Operation Client::draw() {
     op.directory = draw_directory();
     op.name = draw_name();
     op.mode = static_cast<uint32_t>(random.below(01000));
+    if (shared_.crowded && random.chance(0.7)) {
+        op.kind = shared_.history.size() / 20 % 2 == 0 ? Kind::create : Kind::unlink;
+        op.directory = *shared_.crowded;
+        return op;
+    }
     switch (op.kind) {
         case Kind::rename:
             op.to_directory = random.chance(0.3) ? op.directory : draw_directory();

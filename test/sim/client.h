@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ struct Shared {
     std::shared_ptr<MemoryCluster> cluster;
     std::vector<Operation> history;
     size_t split_names = 10'000;  // as all mounts of the run have it
-    bool crowded = false;         // most operations are in one directory, which grows and shrinks
+    std::optional<Ino> crowded;   // a directory that all fill, then empty, and again
     bool hold = true, synchronous = false;
     bool has_deaf_kernels = false;  // they keep what was promised when it is taken back
     uint64_t moment = 0;  // counts questions and answers

@@ -22,7 +22,7 @@ struct Outcome {
     uint64_t trace = 0;         // equal for equal runs
     uint64_t store_calls = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0;
     uint64_t nameless = 0;  // groups that gc found without a name
-    uint64_t merged = 0;    // ranges, of directories that are there at the end
+    uint64_t merged = 0;    // ranges, by clients, of directories that are there at the end
     uint64_t kept = 0;      // answers of kernels from memory
     uint64_t seconds_simulated = 0;
 };
