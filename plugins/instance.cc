@@ -177,13 +177,9 @@ Result<Ino> PluginInstance::prefix_ino() {
     Ino at = vfs_.root();
     for (size_t i = 1; i < prefix_.size();) {
         size_t end = std::min(prefix_.find('/', i), prefix_.size());
-        std::string name = prefix_.substr(i, end - i);
-        auto found = vfs_.meta().lookup(at, name);
-        if (found.code() == ENOENT && loaded_.serves) {
-            found = vfs_.meta().mkdir({.directory = at, .name = name, .mode = S_IFDIR | 0755});
-            if (found.code() == EEXIST) found = vfs_.meta().lookup(at, name);
-        }
-        at = TRY(std::move(found)).ino;
+        const std::string name = prefix_.substr(i, end - i);
+        if (loaded_.serves) at = TRY(vfs_.found_or_made(at, name));
+        else at = TRY(vfs_.meta().lookup(at, name)).ino;
         i = end + 1;
     }
     return at;

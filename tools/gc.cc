@@ -32,9 +32,11 @@ Result<uint64_t> purge_all_in_time(Meta& meta, Data& data, std::atomic<bool>& st
     size_t queued = SIZE_MAX;
     while (true) {
         const uint64_t now_gone = TRY(Purger::purge_all(meta, data, &stopping));
+        const size_t now_queued = meta.queued_for_purge();
         const auto now = std::chrono::steady_clock::now();
+        if (now_gone > 0 || now_queued != queued) until = now + patience;
         gone += now_gone;
-        if (now_gone > 0 || meta.queued_for_purge() != std::exchange(queued, meta.queued_for_purge())) until = now + patience;
+        queued = now_queued;
         if (stopping || queued == 0 || now > until) return gone;
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
     }

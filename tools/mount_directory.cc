@@ -42,11 +42,9 @@ bool is_empty_directory(const std::string& directory) {
     return std::filesystem::is_empty(directory, error) || error;
 }
 
-}  // namespace
-
 // EBUSY: a living mount is there.  Dead ones go: one mount may hide another, but more than a few are somebody's mistake,
 // not ours to clear.
-static Status clear_of_mounts(const std::string& path) {
+Status clear_of_mounts(const std::string& path) {
     constexpr int kDeadMax = 8;
     for (int i = 0; i < kDeadMax; ++i) {
         auto there = mount_point_at(path);
@@ -60,6 +58,8 @@ static Status clear_of_mounts(const std::string& path) {
     }
     return {};
 }
+
+}  // namespace
 
 Result<std::string> prepare_mount_directory(const std::string& directory, bool nonempty) {
     std::string without_slash = directory;

@@ -49,8 +49,9 @@ Result<MountOptions> parse_mount_options(const Source& source, const std::vector
 // EINVAL, as for a mount of some rados: source: a value that the file has for an option is none it can have.
 Status check_settings(const Config& config);
 
-// What `-o remount` makes of a mount: log_level, hard, soft, timeo, commit, dirty, sync, dirsync and async change.  Words of the kernel's and
-// those that are as they were are accepted, since mount(8) repeats them.  EINVAL names the first that cannot change.
+// What `-o remount` makes of a mount: log_level, hard, soft, timeo, commit, dirty, sync, dirsync and async change.  Words of
+// the kernel's and those that are as they were are accepted, since mount(8) repeats them.  EINVAL names the first that cannot
+// change.
 Result<MountOptions> parse_remount(const MountOptions& now, const std::vector<std::string>& options);
 
 // Those of the options that all commands share with mount: config=, conf=, id=, keyring=, mount_timeout=.

@@ -16,7 +16,7 @@ struct Flag {
 };
 constexpr Flag kFlags[] = {{"ro", "rw", MS_RDONLY},       {"nosuid", "suid", MS_NOSUID}, {"nodev", "dev", MS_NODEV},
                            {"noexec", "exec", MS_NOEXEC}, {"sync", "async", MS_SYNCHRONOUS},
-                           {"dirsync", "async", MS_DIRSYNC},   {"noatime", "", MS_NOATIME},   {"relatime", "", MS_RELATIME}};
+                           {"dirsync", "async", MS_DIRSYNC}, {"noatime", "", MS_NOATIME},   {"relatime", "", MS_RELATIME}};
 
 unsigned long with_flags(unsigned long bits, const std::vector<std::string>& options) {
     for (const auto& option : options)
@@ -36,7 +36,8 @@ Status remount(const std::string& directory, const std::vector<std::string>& opt
     TRY(ask(*daemon, {"remount", {{"options", options}}}));
     // What is not named stays as it is: `meshfs mount -o remount,commit=5s` must not take nosuid away.
     unsigned long before = 0;
-    if (auto point = mount_point_at(daemon->directory)) before = with_flags(0, split_options({point->options, point->options_of_all}));
+    if (auto point = mount_point_at(daemon->directory))
+        before = with_flags(0, split_options({point->options, point->options_of_all}));
     unsigned long after = with_flags(before, options);
     if (after == before) return {};
     if (mount(nullptr, daemon->directory.c_str(), nullptr, MS_REMOUNT | after, nullptr) == 0) return {};

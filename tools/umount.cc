@@ -9,7 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fs/fuse/mount_point.h"
+#include <algorithm>
+
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/control_client.h"
@@ -51,11 +52,10 @@ std::string who_uses(const Daemon& daemon) { return "; `fuser -vm " + daemon.dir
 
 // The same file system at another place: a bind mount.  Its daemon serves on when one of them goes.
 bool is_seen_elsewhere(const Daemon& daemon) {
-    auto here = mount_point_at(daemon.directory);
-    if (!here) return false;
-    for (const MountPoint& point : mount_points())
-        if (point.device == here->device && point.directory != here->directory) return true;
-    return false;
+    auto points = mount_points();
+    return std::any_of(points.begin(), points.end(), [&](const MountPoint& point) {
+        return point.device == daemon.device && point.directory != daemon.directory;
+    });
 }
 
 Status take_away(const UmountArguments& arguments, const Daemon& daemon, bool stays) {
@@ -91,7 +91,8 @@ Status wait_for_end(int pidfd, const UmountArguments& arguments, const Daemon& d
     if (pidfd < 0) return {};
     Status ended;
     if (!arguments.force && !ends_within(pidfd, kNoteMs)) {
-        complain("umount", "waiting until the daemon of " + daemon.source + " ends: it is busy, or seen in another mount namespace");
+        complain("umount", "waiting until the daemon of " + daemon.source +
+                               " ends: it is busy, or seen in another mount namespace");
         (void)ends_within(pidfd, -1);
     } else if (arguments.force && !ends_within(pidfd, kForceMs)) {
         // It was not stored on the user's word; a daemon that hangs has no other end.

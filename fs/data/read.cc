@@ -114,8 +114,8 @@ void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, Byt
     }
 }
 
-// What the object does not have is a hole of its blob, and so is an object that is missing where one may be.  What is large comes in the store's own memory where that has
-// it from the network; the embedded store reads into ours.
+// What the object does not have is a hole of its blob, and so is an object that is missing where one may be.  What is large
+// comes in the store's own memory where that has it from the network; the embedded store reads into ours.
 void FileDataNow::start_object_read(const std::shared_ptr<Reading>& reading, ObjectName object, ByteRange range,
                                     bool may_be_missing, Buffers& into) {
     ++reading->left;

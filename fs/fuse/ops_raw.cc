@@ -40,9 +40,8 @@ void on_statx(FuseSession& session, const fuse_in_header& header, std::string_vi
     protocol::StatxIn in{};
     if (!take(rest, in)) return reply_error(request, fail(EINVAL));
     uint64_t handle = in.getattr_flags & FUSE_GETATTR_FH ? in.handle : 0;
-    session.run(request.ino, [request, caller = caller_of(header), handle, mask = in.sx_mask] {
-        request.session->vfs().wait_while_away();
-        auto found = request.session->vfs().getattr(caller, request.ino, handle);
+    carry_out(request, caller_of(header), [handle, mask = in.sx_mask](Vfs& vfs, const Request& request, const Caller& caller) {
+        auto found = vfs.getattr(caller, request.ino, handle);
         found.ok() ? reply_statx(request, *found, mask) : reply_error(request, found.error());
     });
 }
@@ -53,9 +52,8 @@ void on_tmpfile(FuseSession& session, const fuse_in_header& header, std::string_
     if (!take(rest, in)) return reply_error(request, fail(EINVAL));
     Caller caller = caller_of(header);
     caller.umask = in.umask;
-    session.run(request.ino, [request, caller, in] {
-        request.session->vfs().wait_while_away();
-        auto opened = request.session->vfs().tmpfile(caller, request.ino, in.mode, static_cast<int>(in.flags));
+    carry_out(request, caller, [in](Vfs& vfs, const Request& request, const Caller& caller) {
+        auto opened = vfs.tmpfile(caller, request.ino, in.mode, static_cast<int>(in.flags));
         opened.ok() ? reply_create(request, *opened, static_cast<int>(in.flags))
                     : reply_error(request, opened.error());
     });
@@ -63,10 +61,8 @@ void on_tmpfile(FuseSession& session, const fuse_in_header& header, std::string_
 
 void on_syncfs(FuseSession& session, const fuse_in_header& header) {
     Request request = session.begin_raw(Op::syncfs, header.unique, header.nodeid);
-    session.run(request.ino, [request] {
-        request.session->vfs().wait_while_away();
-        reply_status(request, request.session->vfs().syncfs());
-    });
+    carry_out(request, caller_of(header),
+              [](Vfs& vfs, const Request& request, const Caller&) { reply_status(request, vfs.syncfs()); });
 }
 
 void on_setxattr(FuseSession& session, const fuse_in_header& header, std::string_view rest) {
@@ -75,14 +71,12 @@ void on_setxattr(FuseSession& session, const fuse_in_header& header, std::string
     std::string name;
     if (!take(rest, in) || !take_name(rest, name) || rest.size() < in.size)
         return reply_error(request, fail(EINVAL));
-    session.run(request.ino, [request, caller = caller_of(header), name = std::move(name),
-                               value = std::string(rest.substr(0, in.size)), in] {
-        request.session->vfs().wait_while_away();
+    auto work = [name = std::move(name), value = std::string(rest.substr(0, in.size)), in](
+                    Vfs& vfs, const Request& request, const Caller& caller) {
         bool kill_sgid = (in.setxattr_flags & protocol::kSetxattrAclKillSgid) != 0;
-        auto done = request.session->vfs().setxattr(caller, request.ino, name, value, static_cast<int>(in.flags),
-                                                    kill_sgid);
-        reply_status(request, done);
-    });
+        reply_status(request, vfs.setxattr(caller, request.ino, name, value, static_cast<int>(in.flags), kill_sgid));
+    };
+    carry_out(request, caller_of(header), std::move(work));
 }
 
 }  // namespace

@@ -29,15 +29,17 @@ inline Caller caller_of(fuse_req_t req) {
 // Runs `work(vfs, request, caller)` where it may wait; it must answer the request.  Of a name that a plugin may serve it
 // is the name that tells where.
 template <class Work>
-void carry_out(fuse_req_t req, Op op, uint64_t nodeid, Work work, std::string_view name = {}) {
-    FuseSession& session = session_of(req);
-    Request request = session.begin(req, op, nodeid);
-    auto task = [request, caller = caller_of(req), work = std::move(work)]() mutable {
+void carry_out(const Request& request, const Caller& caller, Work work, std::string_view name = {}) {
+    auto task = [request, caller, work = std::move(work)]() mutable {
         Vfs& vfs = request.session->vfs();
         vfs.wait_while_away();
         work(vfs, request, caller);
     };
-    session.run(request.ino, std::move(task), name);
+    request.session->run(request.ino, std::move(task), name);
+}
+template <class Work>
+void carry_out(fuse_req_t req, Op op, uint64_t nodeid, Work work, std::string_view name = {}) {
+    carry_out(session_of(req).begin(req, op, nodeid), caller_of(req), std::move(work), name);
 }
 
 inline void reply_entry(const Request& request, const Result<Attributes>& found) {

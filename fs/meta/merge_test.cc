@@ -61,34 +61,8 @@ protected:
     void merge_all() {
         for (const auto& [first, group] : map()) merge_if_small(core(), group_object(group));
     }
-    std::set<std::string> groups() {
-        std::set<std::string> all;
-        for (const auto& name : cluster_->names(kMetaPool))
-            if (name.starts_with("g.")) all.insert(name);
-        return all;
-    }
     Lease lease_of(GroupId group) {
         return must(decode_lease(must(raw_.ask(std::move(Query(group_object(group)).xattrs()))).xattrs[kLeaseXattr]));
-    }
-    std::set<Ino> purge(Meta& m) {
-        std::set<Ino> gone;
-        for (;;) {
-            auto items = must(m.purgeable(16));
-            if (items.empty()) return gone;
-            for (const auto& item : items) {
-                gone.insert(item.inode.ino);
-                EXPECT_OK(m.purged(item));
-            }
-        }
-    }
-    static std::function<bool(const Mutation&)> setting(const std::string& key) {
-        return [key](const Mutation& m) {
-            for (const Effect& effect : m.effects())
-                if (effect.kind == Effect::Kind::set_keys)
-                    for (const auto& [name, value] : effect.keys)
-                        if (name == key) return true;
-            return false;
-        };
     }
 
     Ino directory_{};
@@ -96,7 +70,7 @@ protected:
 };
 
 TEST_F(MergeTest, ADirectoryThatShrankGivesItsGroupsBackAndLosesNothing) {
-    const auto before = groups();
+    const auto before = all_groups();
     Ino parent = std::exchange(directory_, must(mkdir("big")).ino);
     auto other = std::make_unique<TestMount>(cluster_, small_groups());
     fill(300);
@@ -137,9 +111,9 @@ TEST_F(MergeTest, ADirectoryThatShrankGivesItsGroupsBackAndLosesNothing) {
     for (int i = 0; i < 5; ++i) {
         mount_->clock.advance_ns(1000 * kLeaseNs);
         must(meta().collect());
-        purge(meta());
+        purge_all(meta());
     }
-    EXPECT_EQ(groups(), before);
+    EXPECT_EQ(all_groups(), before);
 }
 
 TEST_F(MergeTest, WhoTakesTheNamesAwayMergesTheRanges) {
@@ -188,7 +162,7 @@ TEST_F(MergeTest, GcMergesWhatNobodyNoticed) {
     must(meta().collect());
     EXPECT_EQ(ranges(), 1u);
     EXPECT_EQ(listed(meta()), Names{name(5)});
-    EXPECT_TRUE(purge(meta()).contains(inos_[150]));
+    EXPECT_TRUE(purge_all(meta()).contains(inos_[150]));
     EXPECT_ERRNO(meta().get(inos_[150]), ESTALE);
 }
 
@@ -242,7 +216,7 @@ TEST_F(MergeTest, WhatIsUnlinkedAndOpenStaysUntilItIsClosed) {
     merge_all();
     ASSERT_EQ(ranges(), 1u);
     ASSERT_EQ(lease_of(group).kind, Lease::Kind::dead);
-    EXPECT_FALSE(purge(meta()).contains(open));
+    EXPECT_FALSE(purge_all(meta()).contains(open));
     TestMount cold(cluster_);
     for (Meta* m : {&meta(), other.meta.get(), cold.meta.get()}) {
         EXPECT_EQ(must(m->get(open)).links, 0u);
@@ -250,9 +224,9 @@ TEST_F(MergeTest, WhatIsUnlinkedAndOpenStaysUntilItIsClosed) {
     }
     EXPECT_EQ(must(other.meta->get(open)).map.size, 3u);
     other.meta->released(open);
-    EXPECT_EQ(purge(*other.meta), std::set<Ino>{open});
+    EXPECT_EQ(purge_all(*other.meta), std::set<Ino>{open});
     mount_->clock.advance_ns(3 * kLeaseNs);
-    purge(meta());  // the extents
+    purge_all(meta());  // the extents
     EXPECT_TRUE(must(raw_.ask(std::move(Query(group_object(group)).range("", "u")))).ranges[0].entries.empty());
 }
 
@@ -297,7 +271,7 @@ TEST_F(MergeTest, HardLinksKeepTheirFile) {
     std::set<Ino> gone;
     for (int i = 0; i < 3; ++i) {
         mount_->clock.advance_ns(3 * kLeaseNs);
-        gone.merge(purge(meta()));
+        gone.merge(purge_all(meta()));
     }
     for (int i : {98, 99}) EXPECT_TRUE(gone.contains(inos_[i]));
 }

@@ -20,26 +20,26 @@ std::vector<std::string> parts_of(std::string_view path) {
     return parts;
 }
 
-// A directory on the way to a served prefix; made if it is missing.
+Result<Ino> found_or_made(VfsCore& core, Ino directory, const std::string& name) {
+    auto found = core.meta.lookup(directory, name);
+    if (found.code() == ENOENT) {
+        TRY(core.check_writable());
+        found = core.meta.mkdir({.directory = directory, .name = name, .mode = S_IFDIR | 0755});
+        if (found.code() == EEXIST) found = core.meta.lookup(directory, name);  // another mount did
+    }
+    Inode inode = TRY(std::move(found));
+    return inode.is_directory() ? Result<Ino>(inode.ino) : Result<Ino>(fail(ENOTDIR));
+}
+
 Result<Ino> step_to_prefix(VfsCore& core, Ino directory, const std::string& name) {
     if (const ServedEdge* edge = core.served.edge(directory, name)) return edge->root();
     if (is_served(directory)) return fail(EINVAL, "a prefix in another plugin's prefix must be directly below it");
-    auto found = core.meta.lookup(directory, name);
-    if (found && !found->is_directory()) return fail(ENOTDIR);
-    if (found) return found->ino;
-    if (found.code() != ENOENT) return found.error();
-    TRY(core.check_writable());
-    CreateRequest request;
-    request.directory = directory;
-    request.name = name;
-    request.mode = S_IFDIR | 0755;
-    auto made = core.meta.mkdir(request);
-    if (!made && made.code() == EEXIST) made = core.meta.lookup(directory, name);  // another mount did
-    if (!made) return made.error();
-    return made->ino;
+    return found_or_made(core, directory, name);
 }
 
 }  // namespace
+
+Result<Ino> Vfs::found_or_made(Ino directory, const std::string& name) { return meshfs::found_or_made(*core_, directory, name); }
 
 Status Vfs::serve(const std::string& prefix, std::shared_ptr<ServedPrefix> served) {
     auto parts = parts_of(prefix);

@@ -185,6 +185,8 @@ public:
 
     Meta& meta() { return meta_; }
     Ino root() const;  // what the kernel calls 1
+    // A directory on the way to what a plugin serves, or keeps below that; made if it is missing.  ENOTDIR.
+    Result<Ino> found_or_made(Ino directory, const std::string& name);
     // What may change while it is mounted.
     void set_commit(int64_t ns);
     void set_dirty_bytes_max(uint64_t bytes);

@@ -19,7 +19,6 @@ FILES = 1000
 SMALL_FILES = 2000
 CREATES = 8000
 TREE_FILES = 20000
-TREE = None  # a tar; None: one is made up
 IO_BYTES = 4 << 20
 
 
@@ -166,8 +165,8 @@ def make_tree(path):
             tar.addfile(entry, io.BytesIO(noise[begin:begin + entry.size]))
 
 
-def tree(system, _):
-    path = TREE or os.path.join(os.path.dirname(system.folder), "tree.tar")
+def tree(system, arguments):
+    path = arguments.tree or os.path.join(os.path.dirname(system.folder), "tree.tar")
     if not os.path.exists(path):
         make_tree(path)
     folder = os.path.join(system.folder, "tree")
@@ -186,7 +185,8 @@ def tree(system, _):
     yield "rm -rf, files/s", per_second(files, lambda: run("rm", "-rf", folder))
 
 
-def streams(system, size):
+def streams(system, arguments):
+    size = arguments.size << 20
     path = os.path.join(system.folder, "stream")
     piece = mmap.mmap(-1, IO_BYTES)
     piece.write(os.urandom(IO_BYTES))
@@ -323,8 +323,6 @@ def main():
     parser.add_argument("--tree", help="a tar to unpack instead of a made-up tree")
     parser.add_argument("--cluster", default="", help="what to say about the cluster")
     arguments = parser.parse_args()
-    global TREE
-    TREE = arguments.tree
     systems = systems_of(arguments)
     rados = ["rados", "-c", arguments.conf, "-p", "meshfs"]
     machine(arguments)
@@ -343,7 +341,7 @@ def main():
                     if system.parts and part not in system.parts:
                         continue
                     system.fresh()
-                    for row, figure in PARTS[part](system, arguments.size << 20):
+                    for row, figure in PARTS[part](system, arguments):
                         note(system.name, row, figure)
                     clean(system)
                     system.umount()

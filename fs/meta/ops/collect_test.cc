@@ -11,17 +11,7 @@ class CollectTest : public MetaTest {
 protected:
     CollectTest() : other_(std::make_unique<TestMount>(cluster_)) {}
     Meta& others() { return *other_->meta; }
-    std::set<Ino> purge() {
-        std::set<Ino> gone;
-        for (;;) {
-            auto items = must(meta().purgeable(16));
-            if (items.empty()) return gone;
-            for (const auto& item : items) {
-                gone.insert(item.inode.ino);
-                EXPECT_TRUE(meta().purged(item).ok());
-            }
-        }
-    }
+    std::set<Ino> purge() { return purge_all(meta()); }
     std::unique_ptr<TestMount> other_;
 };
 
@@ -134,23 +124,8 @@ protected:
             if (when(m)) other_->faults->kill();
         };
     }
-    static std::function<bool(const Mutation&)> setting(const std::string& key) {
-        return [key](const Mutation& m) {
-            for (const Effect& effect : m.effects())
-                if (effect.kind == Effect::Kind::set_keys)
-                    for (const auto& [name, value] : effect.keys)
-                        if (name == key) return true;
-            return false;
-        };
-    }
     static CreateRequest directory(Ino parent, std::string name) {
         return request(parent, std::move(name), S_IFDIR | 0755);
-    }
-    std::set<std::string> all_groups() {
-        std::set<std::string> all;
-        for (const auto& name : cluster_->names(kMetaPool))
-            if (name.starts_with("g.")) all.insert(name);
-        return all;
     }
     std::set<std::string> groups() {  // that are not dead
         std::set<std::string> living;

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <set>
+
 #include "fs/base/clock.h"
 #include "fs/meta/core.h"
 #include "fs/meta/meta.h"
@@ -98,6 +101,38 @@ protected:
         return out;
     }
     uint64_t calls() const { return mount_->metered->counts().all_calls(); }
+    // What `meta` may purge now, as numbers in the order it goes; all of it is purged.
+    static std::vector<Ino> purge(Meta& meta) {
+        std::vector<Ino> gone;
+        for (;;) {
+            auto items = must(meta.purgeable(16));
+            if (items.empty()) return gone;
+            for (const auto& item : items) {
+                gone.push_back(item.inode.ino);
+                EXPECT_OK(meta.purged(item));
+            }
+        }
+    }
+    static std::set<Ino> purge_all(Meta& meta) {  // the same where no order is promised
+        auto gone = purge(meta);
+        return {gone.begin(), gone.end()};
+    }
+    std::set<std::string> all_groups() {  // of the store, dead ones too
+        std::set<std::string> all;
+        for (const auto& name : cluster_->names(kMetaPool))
+            if (name.starts_with("g.")) all.insert(name);
+        return all;
+    }
+    // For HookedStore: is it a mutation that sets this key?
+    static std::function<bool(const Mutation&)> setting(const std::string& key) {
+        return [key](const Mutation& m) {
+            for (const Effect& effect : m.effects())
+                if (effect.kind == Effect::Kind::set_keys)
+                    for (const auto& [name, value] : effect.keys)
+                        if (name == key) return true;
+            return false;
+        };
+    }
 
     std::shared_ptr<MemoryCluster> cluster_;
     MemoryStore raw_;  // to look, and to break things

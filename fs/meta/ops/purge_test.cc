@@ -1,6 +1,4 @@
 // Unlinked files that are open here, there or nowhere; removed directories; freed extents.
-#include <algorithm>
-
 #include "fs/meta/ops/fixture.h"
 #include "fs/meta/registry.h"
 
@@ -11,18 +9,6 @@ class PurgeTest : public MetaTest {
 protected:
     PurgeTest() : other_(std::make_unique<TestMount>(cluster_)) {}
     Meta& others() { return *other_->meta; }
-    // What `meta` may purge now, as numbers; all of it is purged.
-    static std::vector<Ino> purge(Meta& meta) {
-        std::vector<Ino> gone;
-        for (;;) {
-            auto items = must(meta.purgeable(16));
-            if (items.empty()) return gone;
-            for (const auto& item : items) {
-                gone.push_back(item.inode.ino);
-                EXPECT_TRUE(meta.purged(item).ok());
-            }
-        }
-    }
     size_t records(GroupId group = kRootGroup) {
         return must(raw_.ask(std::move(Query(group_object(group)).range("", "u")))).ranges.at(0).entries.size();
     }
@@ -108,17 +94,13 @@ TEST_F(PurgeTest, ATreeGoesAfterOneWait) {
     mount_.reset();  // has ended
     must(others().collect());
     EXPECT_EQ(purge(others()), Inos{});
-    auto groups = [&] {
-        auto names = cluster_->names(kMetaPool);
-        return std::count_if(names.begin(), names.end(), [](const std::string& name) { return name.starts_with("g."); });
-    };
-    EXPECT_EQ(groups(), 4);
+    EXPECT_EQ(all_groups().size(), 4u);
     other_->clock.advance_ns(2 * kLeaseNs);
     for (int i = 0; i < 5; ++i) {
         purge(others());
         other_->clock.advance_ns(kLeaseNs / 3);
     }
-    EXPECT_EQ(groups(), 1);
+    EXPECT_EQ(all_groups().size(), 1u);
 }
 
 TEST_F(PurgeTest, AFileWithoutANameIsNotOpenedAnew) {
