@@ -9,6 +9,8 @@
 
 #include "fs/base/mutex.h"
 #include "fs/data/data.h"
+#include "fs/data/pack_reader.h"
+#include "fs/data/packer.h"
 
 namespace meshfs {
 
@@ -87,7 +89,7 @@ class Data::Core {
 public:
     Core(Store& store_in, Clock& clock_in, DataSettings settings_in, DataHooks hooks_in)
         : store(store_in), clock(clock_in), settings(settings_in), hooks(std::move(hooks_in)),
-          budget(settings.dirty_bytes_max) {}
+          budget(settings.dirty_bytes_max), packs_read(store_in), packer(*this) {}
     SessionId session() const { return hooks.session ? hooks.session() : SessionId{}; }
 
     Store& store;
@@ -96,6 +98,8 @@ public:
     const DataHooks hooks;
     Budget budget;
     Slots slots;
+    PackReader packs_read;
+    Packer packer;
 
     // The objects first .. end - 1 of a blob that may exist: all of them, or, of a sparse file so large that asking each
     // would not end, those that a listing of the pool finds.

@@ -111,13 +111,15 @@ Status Data::Core::visit_objects(const Layout& layout, BlobId blob, uint64_t fir
 Data::Data(Store& store, Clock& clock, DataSettings settings, DataHooks hooks)
     : core_(std::make_shared<Core>(store, clock, settings, std::move(hooks))) {}
 Data::~Data() = default;
-void Data::stop() {}
+void Data::stop() { core_->packer.stop(); }
 
 std::unique_ptr<FileData> Data::open(Ino ino, const FileMap& map) {
     return std::make_unique<FileDataNow>(core_, ino, map);
 }
 
-Data::Usage Data::usage() const { return {core_->budget.dirty(), core_->budget.max(), 0, core_->slots.in_flight()}; }
+Data::Usage Data::usage() const {
+    return {core_->budget.dirty(), core_->budget.max(), core_->packs_read.cached_bytes(), core_->slots.in_flight()};
+}
 void Data::set_dirty_bytes_max(uint64_t bytes) { core_->budget.set_max(bytes); }
 
 Result<std::vector<uint64_t>> Data::find(const Layout& layout, BlobId blob, uint64_t first, uint64_t last) {
@@ -134,6 +136,25 @@ Result<std::vector<uint64_t>> Data::find(const Layout& layout, BlobId blob, uint
     return found;
 }
 
+void Data::pack(const std::vector<Packing>& files) {
+    std::vector<ToPack> taken;
+    std::vector<FileData*> of;
+    for (const Packing& packing : files) {
+        auto bytes = packing.file->begin_pack();
+        if (!bytes) continue;
+        taken.push_back({packing.ino, packing.version, std::move(*bytes)});
+        of.push_back(packing.file);
+    }
+    if (taken.empty()) return;
+    auto stored = core_->packer.store(taken);
+    for (size_t i = 0; i < of.size(); ++i)
+        of[i]->end_pack(stored ? Result<Extent>((*stored)[i]) : Result<Extent>(stored.error()));
+}
+
+Result<std::vector<Extent>> Data::store_packed(const std::vector<ToPack>& files) { return core_->packer.store(files); }
+void Data::close_old_packs() { core_->packer.close_old(); }
+void Data::packed(BlobId pack, bool is_lost) { core_->packer.left(pack, is_lost); }
+
 // The object that a tail begins inside belongs to what it was cut from and goes with that.  Doing it twice does no harm.
 Status Data::remove(Ino ino, const FileMap& map) {
     TRY(check_layout(map.layout));
@@ -141,6 +162,7 @@ Status Data::remove(Ino ino, const FileMap& map) {
         return fail(EIO, "the freed extents of inode " + std::to_string(raw(ino)) + " are damaged");
     IoBatch batch(core_->store, core_->settings.transfers_max);
     for (const Extent& extent : map.extents) {
+        if (extent.kind == Extent::Kind::packed) continue;  // beside others: a pack goes when all of it is dead
         bool is_tail = (extent.flags & Extent::tail) != 0;
         uint64_t first = (extent.offset + (is_tail ? map.layout.object_bytes - 1 : 0)) / map.layout.object_bytes;
         uint64_t end = (extent.end() + map.layout.object_bytes - 1) / map.layout.object_bytes;

@@ -8,11 +8,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "fs/base/buffer.h"
 #include "fs/base/clock.h"
 #include "fs/base/result.h"
 #include "fs/base/types.h"
+#include "fs/data/pack.h"
 #include "fs/store/store.h"
 
 namespace meshfs {
@@ -26,7 +29,7 @@ struct DataSettings {
 
 // What data needs of names; given by fs/vfs.
 struct DataHooks {
-    std::function<BlobId(Ino home)> next_blob;  // never blocks
+    std::function<BlobId(Ino home)> next_blob;  // never blocks; home 0: a pack, whose members may be of any file
     // Objects first .. last of the blob may exist from now on; answers the last that may, by then.  Blocks.
     std::function<Result<uint64_t>(BlobId blob, Ino home, uint64_t first_object, uint64_t last_object)> record_reach;
     // All of it that was stored is published, and no more comes.  Never blocks.
@@ -92,6 +95,11 @@ public:
     virtual Status rebase(const FileMap& map) = 0;
     // False: other mounts may write to this file too.  At first true.  Does not block.
     virtual void set_alone(bool alone) = 0;
+    // All of a small file is in memory alone: Data::pack stores it with others.  Neither blocks.
+    virtual bool can_pack() = 0;
+    // Of Data::pack: on its way from here on, until the other says where it is.  None: it cannot be packed (any more).
+    virtual std::optional<Buffers> begin_pack() = 0;
+    virtual void end_pack(const Result<Extent>& where) = 0;
     // Drops own unpublished writes (the file is gone, or was lost).
     virtual void discard() = 0;
     // The session is over that gave its blobs: discard(), and none of them is gone on with.
@@ -107,7 +115,20 @@ public:
     void stop();  // nothing may be dirty any more; ends threads
 
     std::unique_ptr<FileData> open(Ino ino, const FileMap& map);
-    // Removes the objects of own extents nobody maps; a missing one is fine.  Blocks, bounded in flight.
+    // Small files, all of them at once: one segment of a pack, in one operation (pack.h).  At most kSegmentRoom together.  They
+    // are not published then, only stored; what could not be, is dirty as before.  Blocks.
+    struct Packing {
+        FileData* file;
+        Ino ino{};
+        uint64_t version = 0;  // the content version with which it will be published
+    };
+    void pack(const std::vector<Packing>& files);
+    // The same of bytes as they are: answers where each is.  Each is to be told to packed() then, once.
+    Result<std::vector<Extent>> store_packed(const std::vector<ToPack>& files);
+    void close_old_packs();  // to which nothing was added for a while.  Does not block
+    void packed(BlobId pack, bool is_lost);  // published, or lost: it never will be.  Does not block
+
+    // Removes the objects of own extents nobody maps; a missing one is fine.  Packed ones stay.  Blocks, bounded in flight.
     Status remove(Ino ino, const FileMap& map);
 
     // Which of the objects first .. last of a blob are there.  Blocks.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "fs/data/pack.h"
+
 namespace meshfs {
 namespace {
 
@@ -124,12 +126,28 @@ BlobId open_end(const Extents& extents) {
     return extents.back().blob;
 }
 
+const Extent* packed_extent(const Extents& extents) {
+    bool is_packed = !extents.empty() && extents.front().kind == Extent::Kind::packed;
+    return is_packed ? &extents.front() : nullptr;
+}
+
+bool add_freed(Extents& freed, const Extent& extent) {
+    auto after = std::partition_point(freed.begin(), freed.end(),
+                                      [&](const Extent& e) { return e.end() <= extent.offset; });
+    if (after != freed.end() && after->offset < extent.end()) return false;
+    freed.insert(after, extent);
+    return true;
+}
+
 bool are_valid(const Extents& extents) {
     uint64_t at = 0;
     for (const Extent& e : extents) {
         if (e.offset < at || e.length == 0 || e.offset > kFileSizeMax || e.length > kFileSizeMax - e.offset)
             return false;
-        if (e.kind != Extent::Kind::own || e.blob_offset != e.offset) return false;
+        bool is_own = e.kind == Extent::Kind::own && e.blob_offset == e.offset;
+        bool is_packed = e.kind == Extent::Kind::packed && e.offset == 0 && (e.flags & Extent::closed) != 0 &&
+                         e.length <= kPackedMax && e.blob_offset <= kPackMax - e.length;
+        if (!is_own && !is_packed) return false;
         at = e.end();
     }
     return true;

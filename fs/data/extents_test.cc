@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "fs/data/layout.h"
+#include "fs/data/pack.h"
 
 namespace meshfs {
 namespace {
@@ -101,6 +104,13 @@ TEST(Extents, DamagedListsAreNotValid) {
     Extent packed = own(0, 10, 1);
     packed.kind = Extent::Kind::packed;
     EXPECT_FALSE(are_valid({packed}));
+    packed.flags = Extent::closed;
+    EXPECT_TRUE(are_valid({packed, own(10, 5, 2)}));
+    for (auto [offset, blob_offset, length] : {std::array<uint64_t, 3>{1, 0, 10}, {0, kPackMax - 9, 10}, {0, 0, kPackedMax + 1}}) {
+        Extent wrong = packed;
+        wrong.offset = offset, wrong.blob_offset = blob_offset, wrong.length = length;
+        EXPECT_FALSE(are_valid({wrong}));
+    }
 }
 
 }  // namespace

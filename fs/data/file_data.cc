@@ -116,7 +116,9 @@ void FileDataNow::published(const Publication& what) {
     MutexLock lock(mutex_);
     if (what.number != number_ || !what.changed) return;
     published_map_ = what.map;
-    freed_.clear();
+    std::erase_if(freed_, [&](const Extent& e) {
+        return std::find(what.freed.begin(), what.freed.end(), e) != what.freed.end();
+    });
     ranges_in_publication_.clear();
     truncated_to_.reset();
     grown_to_ = 0;
@@ -146,12 +148,15 @@ void FileDataNow::closed() {
     if (unpublished_) note_left_over();
     for (const auto& [blob, objects] : reached_)
         if (core_->hooks.forget_reach && !left_over_.contains(blob)) core_->hooks.forget_reach(blob);
+    for (BlobId pack : packs_) core_->packer.left(pack, left_over_.contains(pack));
     reached_.clear();
+    packs_.clear();
 }
 
 // What was stored there may never be mapped: its record stays until this session is over, and gc looks.
 void FileDataNow::note_left_over() {
     for (const auto& [blob, objects] : reached_) left_over_.insert(blob);
+    left_over_.insert(packs_.begin(), packs_.end());
 }
 
 void FileDataNow::discard() {
@@ -179,6 +184,7 @@ void FileDataNow::begin_anew() {
     discard();
     MutexLock lock(mutex_);
     reached_.clear();
+    packs_.clear();
     left_over_.clear();
     fresh_ = {};
 }

@@ -41,6 +41,9 @@ public:
     void lost(const Publication& what) override;
     Status rebase(const FileMap& map) override;
     void set_alone(bool alone) override;
+    bool can_pack() override;
+    std::optional<Buffers> begin_pack() override;
+    void end_pack(const Result<Extent>& where) override;
     void discard() override;
     void begin_anew() override;
     void closed() override;
@@ -53,7 +56,7 @@ private:
         uint64_t number = 0;
         ByteRange range;
         BlobId blob{};
-        bool is_mapped = false;  // there already; else an extent is added once the bytes are stored
+        bool is_mapped = false;  // there already, or packed; else an extent is added once the bytes are stored
     };
     using SendingAt = std::list<Sending>::iterator;
     // One caller of what blocks at a time.  Readers of the store go on; pieces that are sent too, unless it is quiet.
@@ -72,6 +75,7 @@ private:
     [[nodiscard]] Answers drop_dirty(ByteRange range) REQUIRES(mutex_);
     void wait_for_reads(ByteRange range) REQUIRES(mutex_);
     void start_stored_read(const std::shared_ptr<Reading>& reading, ByteRange range, const FileMap& map, bool is_current);
+    void start_packed_read(const std::shared_ptr<Reading>& reading, Pool pool, const Extent& extent, ByteRange range);
     void start_object_read(const std::shared_ptr<Reading>& reading, ObjectName object, ByteRange range,
                            bool may_be_missing, Buffers& into);
 
@@ -96,6 +100,17 @@ private:
     uint64_t send_piece(uint64_t index);
     Publication make_publication(uint64_t size, Time mtime, uint64_t changes) REQUIRES(mutex_);
 
+    // Packing (pack_file.cc).
+    bool is_packable() const REQUIRES(mutex_);
+    Status unpack();  // under Exclusive
+    Status unpack_if(const std::function<bool(const Extent& packed)>& is_changed);
+    bool is_to_unpack() const REQUIRES(mutex_) {
+        return is_packing_ || (!dirty_.empty() && packed_extent(map_.extents) != nullptr);
+    }
+    Status unpack_if_changed();
+    void free_first() REQUIRES(mutex_);
+    void free_extent(const Extent& extent) REQUIRES(mutex_);
+
     Status clear(ByteRange range);     // stored bytes become zeros; under Exclusive
     Status clear_again();              // what was cleared in a map that another mount has replaced; under Exclusive
     void grow(uint64_t size) REQUIRES(mutex_);
@@ -104,12 +119,13 @@ private:
     void ask_for_flush();
 
     // After another mount has published (rebase.cc).
-    struct Moved {  // stored by this mount in `blob`, and not where the other's map has it
+    struct Moved {  // stored by this mount in `extent`, and not where the other's map has it
         ByteRange range;
-        BlobId blob{};
+        std::optional<Extent> extent;  // none: in the inode
     };
     std::vector<Moved> keep_stored(const FileMap& mine, FileMap& theirs) const REQUIRES(mutex_);
     Result<Dirty> read_back(const FileMap& mine, const std::vector<Moved>& moved);
+    Result<Dirty> read_packed(Pool pool, const Extent& packed, ByteRange range);
 
     const std::shared_ptr<Data::Core> core_;  // with other files and calls in flight
     const Ino ino_;
@@ -118,6 +134,7 @@ private:
     Mutex mutex_;
     CondVar changed_;
     bool is_exclusive_ GUARDED_BY(mutex_) = false, is_quiet_ GUARDED_BY(mutex_) = false;
+    bool is_packing_ GUARDED_BY(mutex_) = false;  // all of it is on its way to a pack, and nothing else is
     FileMap map_ GUARDED_BY(mutex_);  // its size and what is not about bytes sent: changed under Exclusive only
     FileMap published_map_ GUARDED_BY(mutex_);
     uint64_t size_ GUARDED_BY(mutex_);
@@ -129,7 +146,7 @@ private:
     std::set<uint64_t> whole_pieces_ GUARDED_BY(mutex_);  // by number: dirty throughout when last looked at
     bool send_asked_ GUARDED_BY(mutex_) = false;
     // Stored, and not known to metadata; a publication covers the second.  If another mount publishes first they are
-    // mapped anew, or stored once more.  None on an embedded store.
+    // mapped anew, or stored once more.
     RangeSet unpublished_ranges_ GUARDED_BY(mutex_), ranges_in_publication_ GUARDED_BY(mutex_);
     std::optional<uint64_t> truncated_to_ GUARDED_BY(mutex_);  // the least size of unpublished truncates
     uint64_t grown_to_ GUARDED_BY(mutex_) = 0;                 // size without bytes, unpublished
@@ -146,7 +163,8 @@ private:
     bool is_alone_ GUARDED_BY(mutex_) = true;      // no other mount writes to this file
     // Blobs that next_blob gave this object, or that are on record for it: first and last object.
     std::map<BlobId, std::pair<uint64_t, uint64_t>> reached_ GUARDED_BY(mutex_);
-    std::set<BlobId> left_over_ GUARDED_BY(mutex_);  // of these, such as may have objects that nobody maps
+    std::vector<BlobId> packs_ GUARDED_BY(mutex_);   // where this object was stored, one for each time
+    std::set<BlobId> left_over_ GUARDED_BY(mutex_);  // of these, such as may have bytes that nobody maps
 };
 
 }  // namespace meshfs

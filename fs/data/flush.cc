@@ -14,8 +14,11 @@ Result<Publication> FileDataNow::flush() {
     Time mtime;
     std::set<uint64_t> pieces;
     Answers answers;
-    {
+    for (bool is_begun = false; !is_begun;) {
+        TRY(unpack_if_changed());
         MutexLock lock(mutex_);
+        if (is_to_unpack()) continue;  // written to since
+        is_begun = true;
         flush_asked_ = false;
         failed_.clear();
         TRY(check_map());
@@ -66,7 +69,7 @@ Answers FileDataNow::put_inline() {
     if (bytes.size() < end) bytes.resize(end);
     for (const auto& [offset, part] : dirty_.pieces()) {
         bytes.replace(offset, part.size(), part.view());
-        if (!core_->store.is_exclusive()) unpublished_ranges_.add({offset, part.size()});
+        unpublished_ranges_.add({offset, part.size()});
     }
     dirty_.clear();
     map_.inline_bytes = std::move(bytes);

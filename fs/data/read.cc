@@ -101,6 +101,10 @@ void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, Byt
             reading->pieces[part.range.offset] = {Buffer::zeros(part.range.length)};
             continue;
         }
+        if (part.extent->kind == Extent::Kind::packed) {
+            start_packed_read(reading, map.layout.pool, *part.extent, part.range);
+            continue;
+        }
         for (const Piece& piece : pieces_of(map.layout, part.range)) {
             // A transfer is at most 4 MiB, an object may be larger.
             const bool may_be_missing = is_current && (part.extent->flags & Extent::whole) == 0;
@@ -112,6 +116,21 @@ void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, Byt
             }
         }
     }
+}
+
+// A member that is read whole is held against its checksum.
+void FileDataNow::start_packed_read(const std::shared_ptr<Reading>& reading, Pool pool, const Extent& extent,
+                                    ByteRange range) {
+    Buffers& into = reading->pieces[range.offset];
+    ++reading->left;
+    auto told = [reading, &into, extent, is_whole = range.length == extent.length](Result<Buffers> bytes) {
+        Status how = !bytes ? Status(bytes.error()) : is_whole ? check_packed(extent, *bytes) : Status();
+        if (how) into = std::move(*bytes);
+        else reading->fail_with(how);
+        reading->end_one();
+    };
+    core_->packs_read.read(pool, extent.blob, {extent.blob_offset + range.offset - extent.offset, range.length},
+                           std::move(told));
 }
 
 // What the object does not have is a hole of its blob, and so is an object that is missing where one may be.  What is large

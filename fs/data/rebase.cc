@@ -9,15 +9,23 @@ namespace meshfs {
 Status FileDataNow::rebase(const FileMap& map) {
     Exclusive alone(*this, Exclusive::Sends::have_ended);
     FileMap theirs = map, mine;
-    std::vector<Moved> moved;
+    std::vector<Moved> moved, unpacked;
     Extents freed;
     {
         MutexLock lock(mutex_);
         mine = map_;
         if (unpublished_) {
             note_left_over();
+            // What is left of a pack's member after a cut is no member.
+            if (const Extent* packed = packed_extent(theirs.extents);
+                truncated_to_ && packed != nullptr && *truncated_to_ > 0 && *truncated_to_ < packed->length) {
+                unpacked.push_back({{0, *truncated_to_}, *packed});
+                freed.push_back(*packed);
+                theirs.bytes -= std::min(theirs.bytes, packed->length);
+                theirs.extents.erase(theirs.extents.begin());
+            }
             if (truncated_to_) {
-                freed = cut(theirs, *truncated_to_);
+                for (const Extent& gone : cut(theirs, *truncated_to_)) add_freed(freed, gone);
                 theirs.size = *truncated_to_;
             }
             theirs.size = std::max(theirs.size, grown_to_);
@@ -25,6 +33,7 @@ Status FileDataNow::rebase(const FileMap& map) {
         }
     }
     Dirty again = TRY(read_back(mine, moved));
+    again.put_below(TRY(read_back(theirs, unpacked)));
 
     MutexLock lock(mutex_);
     map_ = std::move(theirs);
@@ -51,12 +60,13 @@ std::vector<FileDataNow::Moved> FileDataNow::keep_stored(const FileMap& mine, Fi
     std::vector<Moved> moved;
     for (const ByteRange& range : stored_ranges.all()) {
         for (const Mapped& stored : map_range(mine.extents, range)) {
-            BlobId blob = stored.extent ? stored.extent->blob : BlobId{};
+            const bool is_own = stored.extent && stored.extent->kind == Extent::Kind::own;
+            BlobId blob = is_own ? stored.extent->blob : BlobId{};
             for (const Mapped& part : map_range(theirs.extents, stored.range)) {
-                bool is_there = part.extent && part.extent->blob == blob;
+                bool is_there = part.extent && (part.extent == stored.extent || (is_own && part.extent->blob == blob));
                 bool may_be_there = !part.extent && blob != BlobId{} && open_end(theirs.extents) == blob;
                 if (!cleared_.empty() || (!is_there && !may_be_there)) {
-                    moved.push_back({part.range, blob});
+                    moved.push_back({part.range, stored.extent});
                     continue;
                 }
                 theirs.size = std::max(theirs.size, part.range.end());
@@ -76,16 +86,20 @@ Result<Dirty> FileDataNow::read_back(const FileMap& mine, const std::vector<Move
     Mutex mutex;
     Status failed;
     for (const Moved& part : moved) {
-        if (part.blob == BlobId{}) {
+        if (!part.extent) {
             if (part.range.offset >= mine.inline_bytes.size()) continue;  // dirty since (leave_inline)
             auto bytes = std::string_view(mine.inline_bytes).substr(part.range.offset, part.range.length);
             found.put(part.range.offset, Buffer::copy_of(bytes));
             continue;
         }
+        if (part.extent->kind == Extent::Kind::packed) {
+            found.put_below(TRY(read_packed(mine.layout.pool, *part.extent, part.range)));
+            continue;
+        }
         for (const Piece& piece : pieces_of(mine.layout, part.range)) {
             for (uint64_t done = 0; done < piece.range.length; done += kTransferMax) {
                 Transfer transfer{.direction = Transfer::Direction::read,
-                                  .object = blob_object(mine.layout, part.blob, piece.object),
+                                  .object = blob_object(mine.layout, part.extent->blob, piece.object),
                                   .offset = piece.in_object + done};
                 transfer.bytes = Buffer::zeros(std::min<uint64_t>(kTransferMax, piece.range.length - done));
                 found.put(piece.range.offset + done, transfer.bytes);
@@ -100,6 +114,20 @@ Result<Dirty> FileDataNow::read_back(const FileMap& mine, const std::vector<Move
     TRY(batch.wait());
     MutexLock lock(mutex);
     if (!failed) return failed.error();
+    return found;
+}
+
+// All of the member, so that it can be held against its checksum.
+Result<Dirty> FileDataNow::read_packed(Pool pool, const Extent& packed, ByteRange range) {
+    Transfer transfer{.direction = Transfer::Direction::read, .object = pack_object(pool, packed.blob)};
+    transfer.offset = packed.blob_offset;
+    Buffer bytes = transfer.bytes = Buffer::allocate(packed.length);
+    auto got = core_->store.transfer(std::move(transfer));
+    if (!got && got.code() != ENOENT) return got.error();
+    if (!got || *got < bytes.size()) return fail(ESTALE, "object " + pack_object(pool, packed.blob).name + " is gone");
+    TRY(check_packed(packed, {bytes}));
+    Dirty found;
+    found.put(range.offset, bytes.slice(range.offset - packed.offset, range.length));
     return found;
 }
 

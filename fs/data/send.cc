@@ -68,7 +68,8 @@ bool FileDataNow::send() {
     {
         MutexLock lock(mutex_);
         send_asked_ = false;
-        if (is_quiet_ || clears_again_ || !failed_.empty() || !check_map()) return false;
+        bool may_send = !is_quiet_ && !is_packing_ && !clears_again_ && packed_extent(map_.extents) == nullptr;
+        if (!may_send || !failed_.empty() || !check_map()) return false;
         uint64_t bytes = piece_bytes();
         for (auto at = whole_pieces_.begin(); at != whole_pieces_.end() && taken.empty();) {
             ByteRange piece{*at++ * bytes, bytes};
@@ -216,8 +217,8 @@ Answers FileDataNow::stored(const Sending& sending) {
     sending_.drop(range);
     if (!sending.is_mapped) add_own(map_.extents, range, sending.blob);
     if (!sending.is_mapped || map_.bytes < map_.size) map_.bytes += range.length;
-    // Kept until metadata has them: another mount's map may come in between (rebase).
-    if (!core_->store.is_exclusive()) unpublished_ranges_.add(range);
+    // Kept until metadata has them: another map may come in between (rebase), of another mount, or of gc.
+    unpublished_ranges_.add(range);
     return core_->budget.release(range.length);
 }
 

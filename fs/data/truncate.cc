@@ -34,6 +34,7 @@ Extents FileDataNow::cut(FileMap& map, uint64_t size) {
 Status FileDataNow::truncate(uint64_t size) {
     if (size > kFileSizeMax) return fail(EFBIG);
     Exclusive alone(*this, Exclusive::Sends::have_ended);
+    TRY(unpack_if([size](const Extent& packed) { return size > 0 && size < packed.length; }));
     Answers others;
     MutexLock lock(mutex_);
     TRY(check_map());
@@ -42,7 +43,7 @@ Status FileDataNow::truncate(uint64_t size) {
     if (size < size_) others.add(drop_dirty(beyond));
     // Between flushes bytes are mapped beyond the size the map tells.
     if (size < map_.size || (!map_.extents.empty() && size < map_.extents.back().end())) {
-        for (const Extent& gone : cut(map_, size)) freed_.push_back(gone);
+        for (const Extent& gone : cut(map_, size)) free_extent(gone);
         fresh_ = {};
     }
     unpublished_ranges_.drop(beyond);
@@ -105,6 +106,7 @@ Status FileDataNow::clear(ByteRange range) {
 
 Status FileDataNow::punch(ByteRange range) {
     Exclusive alone(*this, Exclusive::Sends::have_ended);
+    TRY(unpack_if([&](const Extent& packed) { return range.offset < packed.length; }));
     Answers others;
     {
         MutexLock lock(mutex_);
@@ -113,7 +115,7 @@ Status FileDataNow::punch(ByteRange range) {
         others.add(drop_dirty(range));
         unpublished_ranges_.drop(range);
         ranges_in_publication_.drop(range);
-        if (!core_->store.is_exclusive()) cleared_.push_back(range);
+        cleared_.push_back(range);
         mtime_ = core_->clock.now();
         unpublished_ = true;
         ++changes_;
@@ -129,6 +131,7 @@ Status FileDataNow::clear_again() {
         while (!sendings_.empty()) changed_.wait(mutex_);  // none begins while that is set
         ranges = cleared_;
     }
+    TRY(unpack());
     for (const ByteRange& range : ranges) TRY(clear(range));
     MutexLock lock(mutex_);
     clears_again_ = false;
@@ -174,6 +177,10 @@ Result<uint64_t> FileDataNow::seek(uint64_t offset, bool hole) {
     for (const Mapped& part : map_range(map.extents, {offset, size - offset})) {
         if (!part.extent) {
             if (hole) return part.range.offset;
+            continue;
+        }
+        if (part.extent->kind == Extent::Kind::packed) {
+            if (!hole) return part.range.offset;
             continue;
         }
         for (uint64_t at = part.range.offset; at < part.range.end();) {

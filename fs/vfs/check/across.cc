@@ -153,7 +153,7 @@ Status check_across(Scene& scene, Report& report, Walk& walk, const CheckOptions
                          .what = std::move(sentence),
                          .repair = ""});
         for (const BlobUse& use : blobs_of(view.record->inode)) {
-            if (!seen.mapped.add(raw(use.blob))) seen.mapped_twice.insert(use.blob);
+            if (!use.is_pack && !seen.mapped.add(raw(use.blob))) seen.mapped_twice.insert(use.blob);
             if (options.deep) seen.blobs.push_back(use);
         }
         if (options.deep)

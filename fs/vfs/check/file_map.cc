@@ -49,7 +49,10 @@ Result<std::vector<std::string>> wrong_in_map(Scene& scene, const Inode& inode) 
         SessionId maker{static_cast<uint32_t>(raw(extent.blob) >> 32)};
         if (!TRY(scene.is_given(maker)) || maker == kNobody)
             wrong.push_back(extent_text(extent) + " that was never given out");
-        else if (scene.is_deep && (extent.flags & Extent::whole) != 0) TRY(find_missing(scene, map, extent, wrong));
+        else if (extent.kind == Extent::Kind::packed) {
+            if (auto why = TRY(scene.wrong_in_pack(map.layout.pool, extent)); !why.empty())
+                wrong.push_back(extent_text(extent) + ": " + why);
+        } else if (scene.is_deep && (extent.flags & Extent::whole) != 0) TRY(find_missing(scene, map, extent, wrong));
     }
     return wrong;
 }
@@ -57,10 +60,11 @@ Result<std::vector<std::string>> wrong_in_map(Scene& scene, const Inode& inode) 
 std::vector<BlobUse> blobs_of(const Inode& inode) {
     std::vector<BlobUse> uses;
     for (const Extent& extent : inode.map.extents) {
-        uint64_t last = (extent.blob_offset + extent.length - 1) / inode.map.layout.object_bytes;
+        bool is_pack = extent.kind == Extent::Kind::packed;
+        uint64_t last = is_pack ? 0 : (extent.blob_offset + extent.length - 1) / inode.map.layout.object_bytes;
         auto same =
             std::find_if(uses.begin(), uses.end(), [&](const BlobUse& use) { return use.blob == extent.blob; });
-        if (same == uses.end()) uses.push_back({.blob = extent.blob, .ino = inode.ino, .last_object = last});
+        if (same == uses.end()) uses.push_back({.blob = extent.blob, .ino = inode.ino, .last_object = last, .is_pack = is_pack});
         else same->last_object = std::max(same->last_object, last);
     }
     return uses;

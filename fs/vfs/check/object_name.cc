@@ -25,6 +25,7 @@ ObjectId parse_object_name(std::string_view name) {
         case 'h': return has_index ? ObjectId{} : ObjectId{.kind = ObjectId::Kind::linked, .number = *number};
         case 'b':
             return has_index ? ObjectId{.kind = ObjectId::Kind::blob, .number = *number, .index = index} : ObjectId{};
+        case 'p': return has_index ? ObjectId{} : ObjectId{.kind = ObjectId::Kind::blob, .number = *number};
         case 'i': return has_index ? ObjectId{.kind = ObjectId::Kind::other} : ObjectId{};
         case 's':
         case 'l':

@@ -39,6 +39,32 @@ Result<bool> Scene::is_given(SessionId session) {
     return false;
 }
 
+// Read again if a member is missing: the pack may have grown.
+Result<std::string> Scene::wrong_in_pack(Pool pool, const Extent& extent) {
+    std::string wrong;
+    for (bool again : {true, false}) {
+        {
+            MutexLock lock(mutex_);
+            if (auto known = packs_.find(extent.blob); known != packs_.end()) {
+                for (const PackMember& member : known->second.members)
+                    if (is_of(member, extent.blob, extent)) return std::string();
+                const Status& damage = known->second.damage;
+                wrong = damage.ok() ? "object " + pack_object(pool, extent.blob).name + " has no such member"
+                                    : damage.error().detail();
+            }
+        }
+        if (!again) break;
+        auto scan = scan_pack(store, pool, extent.blob);
+        if (scan.code() == ENOENT) return "object " + pack_object(pool, extent.blob).name + " is missing";
+        if (!scan.ok()) return scan.error();
+        ++objects;
+        MutexLock lock(mutex_);
+        if (packs_.size() >= kPacksMax) packs_.clear();
+        packs_[extent.blob] = std::move(*scan);
+    }
+    return wrong;
+}
+
 Status mend_keys(Scene& scene, const ObjectName& object, const std::vector<AsRead>& as_read,
                  const std::vector<std::string>& others, std::vector<Key> set,
                  const std::vector<std::string>& removed) {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "fs/data/pack_scan.h"
 #include "fs/meta/core.h"
 #include "fs/meta/group.h"
 #include "fs/vfs/check/check.h"
@@ -30,6 +32,7 @@ struct BlobUse {
     Ino ino{};
     uint64_t last_object = 0;
     bool is_freed = false;
+    bool is_pack = false;  // of which several files have a part
 };
 
 // Any thread.
@@ -42,14 +45,19 @@ public:
     const bool is_deep;
     std::atomic<uint64_t> objects{0};  // of data, looked at
 
+    // Does a pack have this member?  A sentence if not.  Reads the pack's records; those of the last few are kept.
+    Result<std::string> wrong_in_pack(Pool pool, const Extent& extent);
+
     // Were they ever given out?  Reads the volume's counters when the number is new to it.
     Result<bool> is_given(GroupId group);
     Result<bool> is_given(SessionId session);
 
 private:
     Status read_numbers();
+    static constexpr size_t kPacksMax = 64;
     Mutex mutex_;
     NumbersRecord numbers_ GUARDED_BY(mutex_);
+    std::map<BlobId, PackScan> packs_ GUARDED_BY(mutex_);
 };
 
 // A key of an object as it must still be for a repair; no value: absent.

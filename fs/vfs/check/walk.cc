@@ -104,7 +104,8 @@ void Walk::take_over(const Task& task, const GroupPass& pass) {
     for (Ino dead : pass.dead) seen_.groups.add(raw(place_of(dead).group));
     for (Ino ino : pass.linked) ++seen_.linked[ino];
     for (const BlobUse& use : pass.blobs) {
-        if (!use.is_freed && !seen_.mapped.add(raw(use.blob))) seen_.mapped_twice.insert(use.blob);
+        bool is_of_one = !use.is_freed && !use.is_pack;
+        if (is_of_one && !seen_.mapped.add(raw(use.blob))) seen_.mapped_twice.insert(use.blob);
         if (options_.deep) seen_.blobs.push_back(use);
     }
 }

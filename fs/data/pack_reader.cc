@@ -1,0 +1,111 @@
+#include "fs/data/pack_reader.h"
+
+#include <algorithm>
+
+#include "fs/base/wire.h"
+
+namespace meshfs {
+namespace {
+
+Error not_there(BlobId pack, uint64_t offset) {
+    return fail(ESTALE, "object p." + hex(raw(pack)) + " has no bytes at " + std::to_string(offset));
+}
+
+}  // namespace
+
+void PackReader::read(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then) {
+    const uint64_t run = range.offset / kRunBytes, in_run = range.offset % kRunBytes;
+    if (!is_in_order(pack, range)) {
+        return fetch(pool, pack, range, false, [then = std::move(then)](const Result<Buffer>& bytes) {
+            then(bytes ? Result<Buffers>(Buffers{*bytes}) : Result<Buffers>(bytes.error()));
+        });
+    }
+    // A member is no longer than a run, so it is in one or two of them.
+    const uint64_t first = std::min(range.length, kRunBytes - in_run), rest = range.length - first;
+    read_run(pool, {pack, run}, in_run + first, [=, this, then = std::move(then)](const Result<Buffer>& bytes) {
+        if (!bytes) return then(bytes.error());
+        Buffer begin = bytes->slice(in_run, first);
+        if (rest == 0) return then(Buffers{begin});
+        read_run(pool, {pack, run + 1}, rest, [=](const Result<Buffer>& more) {
+            then(more ? Result<Buffers>(Buffers{begin, more->slice(0, rest)}) : Result<Buffers>(more.error()));
+        });
+    });
+}
+
+uint64_t PackReader::cached_bytes() const {
+    MutexLock lock(mutex_);
+    uint64_t bytes = 0;
+    for (const auto& [place, run] : runs_) bytes += run.bytes.size();
+    return bytes;
+}
+
+bool PackReader::is_in_order(BlobId pack, ByteRange range) {
+    MutexLock lock(mutex_);
+    auto known = std::find_if(places_.begin(), places_.end(), [&](const auto& place) { return place.first == pack; });
+    bool is_near = known != places_.end() && range.offset >= known->second && range.offset - known->second <= kNearBytes;
+    if (known != places_.end()) places_.erase(known);
+    else if (places_.size() >= kPlacesMax) places_.pop_front();
+    places_.emplace_back(pack, range.end());
+    return is_near;
+}
+
+// needed: so many bytes of the run must be there.  A pack may have grown since a run was kept.
+void PackReader::read_run(Pool pool, Place place, uint64_t needed, Then<Buffer> then) {
+    auto enough = [needed, place, then = std::move(then)](const Result<Buffer>& bytes) {
+        if (bytes && bytes->size() < needed) return then(not_there(place.first, place.second * kRunBytes + bytes->size()));
+        then(bytes);
+    };
+    Buffer kept;
+    {
+        MutexLock lock(mutex_);
+        Run& run = runs_[place];
+        if (run.is_there && run.bytes.size() >= needed) {
+            kept = run.bytes;
+        } else {
+            bool is_under_way = !run.waiting.empty();
+            if (run.is_there) std::erase(order_, place);
+            run.is_there = false;
+            run.waiting.push_back(enough);
+            if (is_under_way) return;
+        }
+    }
+    if (!kept.empty()) return enough(kept);
+    fetch(pool, place.first, {place.second * kRunBytes, kRunBytes}, true,
+          [this, place](const Result<Buffer>& bytes) { ended(place, bytes); });
+}
+
+// With the last answer this object may go: it is not touched after the lock.
+void PackReader::ended(Place place, const Result<Buffer>& bytes) {
+    std::vector<Then<Buffer>> waiting;
+    {
+        MutexLock lock(mutex_);
+        Run& run = runs_[place];
+        waiting.swap(run.waiting);
+        if (bytes) {
+            run.is_there = true;
+            run.bytes = *bytes;
+            order_.push_back(place);
+        } else {
+            runs_.erase(place);
+        }
+        while (order_.size() > kRunsMax) {
+            runs_.erase(order_.front());
+            order_.pop_front();
+        }
+    }
+    for (auto& then : waiting) then(bytes);
+}
+
+// may_be_short: a run is cut off by the end of the pack.
+void PackReader::fetch(Pool pool, BlobId pack, ByteRange range, bool may_be_short, Then<Buffer> then) {
+    Transfer transfer{.direction = Transfer::Direction::read, .object = pack_object(pool, pack), .offset = range.offset};
+    Buffer bytes = transfer.bytes = Buffer::allocate(range.length);
+    store_.start(std::move(transfer), [=, then = std::move(then)](const Result<size_t>& got) {
+        if (!got && got.code() != ENOENT) return then(got.error());
+        if (!got || *got == 0 || (*got < range.length && !may_be_short))
+            return then(not_there(pack, range.offset + (got ? *got : 0)));
+        then(bytes.slice(0, *got));
+    });
+}
+
+}  // namespace meshfs
