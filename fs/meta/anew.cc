@@ -57,6 +57,7 @@ Status Meta::begin_anew() {
     legacy_.reset();
     core_->rooms.on_wanted(room_wanted_);
     core_->held.promises().on_broken(broken_);
+    core_->held.on_due(due_);
     deaths_over_ = deaths;  // unless it is dead by now, too
     gate_.open();
     log_warning("this mount goes on as another session", {{"session", hex(raw(session()))}});

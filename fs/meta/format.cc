@@ -169,6 +169,7 @@ ObjectName away_object(GroupId group, Slot slot) {
 ObjectName linked_object(Ino ino) { return in_meta_pool("h." + hex(raw(ino))); }
 ObjectName session_object(SessionId session) { return in_meta_pool("s." + hex(raw(session))); }
 ObjectName locks_object(Ino ino) { return in_meta_pool("l." + hex(raw(ino))); }
+ObjectName dead_members_object(BlobId pack) { return in_meta_pool("k." + hex(raw(pack) % kDeadMembersObjects)); }
 ObjectName registry_object(unsigned index) { return in_meta_pool("sessions." + std::to_string(index)); }
 ObjectName volume_object() { return in_meta_pool("volume"); }
 ObjectName volume_move_object() { return in_meta_pool("volume.move"); }
@@ -195,6 +196,8 @@ std::string recall_key(const ObjectName& object) { return "r" + object.name; }
 std::string reach_key(BlobId first, BlobId last) {
     return "b" + key_u64(raw(first)) + (first == last ? std::string() : key_u64(raw(last)));
 }
+
+std::string dead_member_key(BlobId pack, uint32_t offset) { return "p" + key_u64(raw(pack)) + key_u32(offset); }
 
 std::string births_key(GroupId first) { return "g" + key_u64(raw(first)); }
 
@@ -230,6 +233,11 @@ Result<std::pair<BlobId, BlobId>> blobs_of_reach_key(std::string_view key) {
     uint64_t first = big_endian(key.substr(1, 8)), last = key.size() == 9 ? first : big_endian(key.substr(9));
     if (last < first || last - first >= kBlobsMax) return fail(EIO, "reach of too many blobs");
     return std::pair(BlobId{first}, BlobId{last});
+}
+
+Result<BlobId> pack_of_dead_member_key(std::string_view key) {
+    if (key.size() != 13 || key[0] != 'p') return fail(EIO, "not the key of a pack's member");
+    return BlobId{big_endian(key.substr(1, 8))};
 }
 
 Result<GroupId> group_of_births_key(std::string_view key) {
@@ -562,6 +570,18 @@ Result<ReachRecord> decode_reach(std::string_view value) {
     uint64_t more = d.varint();
     if (rise > 1 || more > UINT64_MAX - r.first) d.damage();
     r.last = r.first + more;
+    TRY(ended(d));
+    return r;
+}
+
+std::string encode(const DeadMemberRecord& r) {
+    Encoder e;
+    e.varint(r.length);
+    return seal(e);
+}
+Result<DeadMemberRecord> decode_dead_member(std::string_view value) {
+    Decoder d(TRY(open_payload(value)));
+    DeadMemberRecord r{.length = d.varint()};
     TRY(ended(d));
     return r;
 }

@@ -25,6 +25,8 @@ ObjectName away_object(GroupId group, Slot slot);        // i.<group>.<slot / 65
 ObjectName linked_object(Ino ino);                       // h.<ino>
 ObjectName session_object(SessionId session);            // s.<session>
 ObjectName locks_object(Ino ino);                        // l.<ino>
+inline constexpr unsigned kDeadMembersObjects = 64;
+ObjectName dead_members_object(BlobId pack);         // k.<pack mod 64>
 ObjectName registry_object(unsigned index);              // sessions.<0..15>
 ObjectName volume_object();                              // volume
 ObjectName volume_move_object();                         // volume.move: a lease and nothing else
@@ -64,6 +66,8 @@ std::string registry_key(SessionId session);                 // s<session>
 std::string recall_key(const ObjectName& object);            // r<object>
 std::string reach_key(BlobId first, BlobId last);            // b<blob>, b<first><last>
 std::string births_key(GroupId first);                       // g<group>
+std::string dead_member_key(BlobId pack, uint32_t offset);       // p<pack><offset>
+Result<BlobId> pack_of_dead_member_key(std::string_view key);
 Result<SessionId> session_of_registry_key(std::string_view key);
 Result<std::pair<BlobId, BlobId>> blobs_of_reach_key(std::string_view key);
 Result<GroupId> group_of_births_key(std::string_view key);
@@ -295,6 +299,14 @@ struct ReachRecord {
 };
 std::string encode(const ReachRecord& record);
 Result<ReachRecord> decode_reach(std::string_view value);
+
+// p<pack><offset> in k.<pack mod 64>: that member was removed, or written anew elsewhere.
+struct DeadMemberRecord {
+    uint64_t length = 0;  // bytes
+    bool operator==(const DeadMemberRecord&) const = default;
+};
+std::string encode(const DeadMemberRecord& record);
+Result<DeadMemberRecord> decode_dead_member(std::string_view value);
 
 // g<group> in s.<session>: groups of this number and the next ones may have been made and have no name.
 struct BirthsRecord {

@@ -22,6 +22,8 @@ struct HeldGroups::Held {
     bool is_under_way = false;  // a batch of it
     bool was_sent = false;      // its birth, once: unborn still, it may be there
     bool is_lost = false;       // gone, with what was not written
+    // Of owe(): there is something to pay; somebody does it; the lease is about to change, so no more is owed.
+    bool owes = false, is_paying = false, is_wanted = false;
     unsigned fills = 0, misses = 0;
     Mirror mirror;
     Status error;               // of the last batch

@@ -220,11 +220,13 @@ bool HeldGroups::enter_found(const ObjectName& group, const Lease& lease, const 
 
 // Of a group that has nothing unwritten.
 std::optional<Status> HeldGroups::change_flags(const HeldPtr& held, uint8_t flags) {
+    if ((flags & Lease::write_through) != 0) pay(held);
     Lease from, to;
     {
         MutexLock lock(held->mutex);
+        held->is_wanted = false;
         bool is_it = held->state == Held::State::held && held->lease.flags != flags && held->is_written();
-        if (!is_it) return {};
+        if (!is_it || held->owes) return {};
         held->state = Held::State::changing;
         to = from = held->lease;
     }
@@ -404,10 +406,12 @@ std::optional<Status> HeldGroups::change_in_memory(const HeldPtr& held, const Mu
 
 // What changes the lease, or more than records: after what is not written, and it ends the tenure.
 std::optional<Status> HeldGroups::pass_on(const HeldPtr& held, const Mutation& mutation) {
-    {
+    for (bool is_mine = false; !is_mine;) {
+        pay(held);
         MutexLock lock(held->mutex);
         while (held->state == Held::State::changing) held->changed.wait(held->mutex);
         if (held->state == Held::State::gone) return {};
+        if (held->owes) continue;  // since
         auto guarded = lease_guarded(mutation);
         bool is_never_made = held->is_unborn && !held->was_sent && has(mutation, Effect::Kind::remove);
         if (is_never_made && guarded && held->is_of_tenure(encode(*guarded))) {
@@ -415,6 +419,7 @@ std::optional<Status> HeldGroups::pass_on(const HeldPtr& held, const Mutation& m
             return Status();
         }
         held->state = Held::State::changing;
+        is_mine = true;
     }
     Status written = flush(held);
     {
@@ -424,6 +429,7 @@ std::optional<Status> HeldGroups::pass_on(const HeldPtr& held, const Mutation& m
         bool is_refused = !written.ok() || (guarded && *guarded != held->lease);
         if (is_refused) {
             held->state = Held::State::held;
+            held->is_wanted = false;
             held->changed.notify_all();
             return written.ok() ? Status(fail(ECANCELED)) : written;
         }

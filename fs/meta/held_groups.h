@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "fs/base/clock.h"
+#include "fs/base/executor.h"
 #include "fs/base/mutex.h"
 #include "fs/base/thread.h"
 #include "fs/meta/format.h"
@@ -61,6 +62,13 @@ public:
     void was_contended(const std::string& group);
     // Another session wants it; hands over.  False: it is not held.
     bool recall(const std::string& group);
+
+    // What is to be in the group before anybody else can read it, and is not yet: with a debt that its holder pays then, with
+    // the lease as it is still.  On the thread that lets go of the group, which holds no Mutex and waits: `pay` may call
+    // this store about that group and its session, and about no other.  Null: it is not called any more once this returns.
+    void on_due(std::function<void(GroupId)> pay);
+    // False: others can read the group, or soon will.  True: `pay` is called before they can.  Never blocks.
+    bool owe(GroupId group);
 
     LeaseUsage usage() const;  // without directories
 
@@ -115,6 +123,9 @@ private:
     void lose(const HeldPtr& held, const Status& why);
     void leave_table(const HeldPtr& held);
 
+    // There is nothing to pay of it afterwards, nor will be until the lease was changed, or is not.
+    void pay(const HeldPtr& held);
+
     // Writes what these have not written, or all; before it everything unborn.
     Status flush(const HeldPtr& only);
     Status flush_all();
@@ -131,6 +142,10 @@ private:
     void wake();
     void open_quiet();
     void forget_unused();
+
+    Gate paying_;  // entered around `pay_`
+    Mutex pay_mutex_;
+    std::function<void(GroupId)> pay_ GUARDED_BY(pay_mutex_);
 
     Clock& clock_;
     const Options options_;

@@ -356,6 +356,71 @@ TEST_F(HeldGroupsTest, WhatIsReadAgainAndAgainIsHeldForItsReaders) {
     EXPECT_EQ(calls(), before);
 }
 
+// --- what is owed
+
+class HeldDebtsTest : public HeldGroupsTest {
+protected:
+    HeldDebtsTest() {
+        held_.on_due([this](GroupId group) {
+            EXPECT_EQ(group_object(group), kGroup);
+            EXPECT_TRUE(stored_lease().is_kept_by(core().session_id())) << "others read it already";
+            EXPECT_FALSE(held_.owe(group)) << "more would never end";
+            ASSERT_OK(change("npaid", "x"));
+            ++paid_;
+        });
+        make_dirty();
+    }
+    bool owe() { return held_.owe(GroupId{0x77}); }
+    int paid_ = 0;
+};
+
+TEST_F(HeldDebtsTest, ArePaidBeforeAnotherMountGetsTheGroup) {
+    EXPECT_TRUE(owe());
+    EXPECT_TRUE(held_.recall(kGroup.name));
+    held_.tend();
+    EXPECT_EQ(paid_, 1);
+    EXPECT_EQ(stored("npaid"), "x");
+    EXPECT_TRUE(stored_lease().is_free());
+    EXPECT_FALSE(owe());
+}
+
+TEST_F(HeldDebtsTest, ArePaidBeforeAnOperationTakesTheGroup) {
+    EXPECT_TRUE(owe());
+    const Lease now = must(decode_lease(must(held_.ask(std::move(Query(kGroup).xattrs()))).xattrs[kLeaseXattr]));
+    // The epoch has risen with what was paid: it has to look again, and then nothing is owed.
+    EXPECT_ERRNO(held_.apply(lease_change(kGroup, now, free_lease(99))), ECANCELED);
+    EXPECT_EQ(paid_, 1);
+    EXPECT_TRUE(owe()) << "it is held still";
+    EXPECT_EQ(stored("npaid"), "x");
+}
+
+TEST_F(HeldDebtsTest, ArePaidBeforeOthersMayReadTheGroup) {
+    ASSERT_OK(held_.commit());
+    mount_->clock.advance_ns(kNsPerSecond);
+    EXPECT_TRUE(owe());
+    held_.tend();
+    EXPECT_EQ(paid_, 1);
+    EXPECT_EQ(stored_lease().flags, Lease::kept) << "what was paid is not written yet";
+    ASSERT_OK(held_.commit());
+    mount_->clock.advance_ns(kNsPerSecond);
+    held_.tend();
+    EXPECT_EQ(stored_lease().flags, Lease::kept | Lease::write_through);
+    EXPECT_EQ(stored("npaid"), "x");
+    EXPECT_FALSE(owe()) << "others read it";
+    EXPECT_EQ(paid_, 1);
+}
+
+TEST_F(HeldDebtsTest, AreRefusedWhereOthersMayLookAnyTime) {
+    EXPECT_FALSE(held_.owe(GroupId{0x79})) << "not held";
+    held_.set_synchronous(true);
+    EXPECT_FALSE(owe());
+    held_.set_synchronous(false);
+    EXPECT_TRUE(owe());
+    mount_->clock.advance_ns(kLeaseNs);
+    EXPECT_FALSE(owe()) << "out of its window";
+    held_.on_due(nullptr);
+}
+
 TEST_F(HeldGroupsTest, AtTheEndAllIsWrittenAndFree) {
     make_dirty();
     ASSERT_OK(give_birth());

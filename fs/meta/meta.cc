@@ -225,6 +225,15 @@ Result<bool> Meta::is_alive(SessionId other) {
         [&](MetaCore& core) -> Result<bool> { return TRY(core.look_at(other)) == SessionState::alive; });
 }
 
+bool Meta::owe(Ino ino) {
+    return with([&](MetaCore& core) { return core.held.owe(place_of(ino).group); });
+}
+void Meta::on_due(std::function<void(GroupId)> pay) {
+    MutexLock lock(anew_mutex_);
+    due_ = pay;
+    if (core_) core_->held.on_due(std::move(pay));
+}
+
 // None while there is no session: whoever stores under it finds that the store takes nothing from him either.
 BlobId Meta::next_blob(Ino home) {
     return with([&](MetaCore& core) { return core.reaches.next(session(), home); });
@@ -240,6 +249,11 @@ void Meta::forget_reach(BlobId blob) {
 }
 Result<std::vector<Meta::LeftReach>> Meta::left_reaches() { return with(ops::left_reaches); }
 Result<bool> Meta::cleared(const LeftReach& reach) { return with(ops::cleared, reach); }
+Result<bool> Meta::is_in_reach(BlobId blob) { return with(ops::is_in_reach, blob); }
+Status Meta::note_dead_members(const std::vector<Extent>& members) { return with(ops::note_dead_members, members); }
+Result<std::vector<Meta::DeadMembers>> Meta::dead_members() { return with(ops::dead_members); }
+Result<uint64_t> Meta::dead_bytes(BlobId pack) { return with(ops::dead_bytes, pack); }
+Status Meta::forget_dead_members(BlobId pack) { return with(ops::forget_dead_members, pack); }
 
 const VolumeInfo& Meta::volume() const { return volume_; }
 SessionId Meta::session() const { return session_; }

@@ -189,8 +189,15 @@ public:
     struct GcReport { uint64_t groups = 0, unlinked = 0, nameless = 0, sessions = 0; };
     Result<GcReport> collect(std::function<void(uint64_t groups_done)> progress = nullptr);
 
+    // --- what may wait: a file this mount has written and closed, while nobody else can see it.  True: its group, the one
+    // that it was born in, is held, and before anybody else can read that, `pay` is called: on the thread that lets go of it, in
+    // any call.  It may wait, and call change(), get() and what is about data ids, of numbers born in that group.  Null: it is not
+    // called any more once this returns.
+    bool owe(Ino ino);  // never blocks
+    void on_due(std::function<void(GroupId)> pay);
+
     // --- data ids: where blobs of this session may lie, recorded in s.<session> before they do
-    BlobId next_blob(Ino home);  // never blocks
+    BlobId next_blob(Ino home);  // never blocks; home 0: a pack, whose members say which files it is of
     // Objects first .. last of that blob may exist from now on; answers the last that may, by then.
     Result<uint64_t> record_reach(BlobId blob, Ino home, uint64_t first_object, uint64_t last_object);
     // All of it that was stored is published, and no more will be written by who called the two above.  Never blocks.
@@ -200,12 +207,24 @@ public:
     struct LeftReach {
         SessionId session{};
         BlobId first{}, last{};        // of the blobs
-        Ino home{};                    // of the first; the others' is the same, or
+        Ino home{};                    // of the first, 0: packs; the others' is the same, or
         bool homes_rise = false;       // one more each
         uint64_t first_object = 0, last_object = 0;
     };
     Result<std::vector<LeftReach>> left_reaches();
     Result<bool> cleared(const LeftReach& reach);  // true: that was the last of its session, which is gone, too
+
+    // May that blob be written to, or have bytes that are not published yet?  Of another mount's also: not for long.
+    Result<bool> is_in_reach(BlobId blob);
+    // --- packs: members that nobody maps any more, as hints: whether it is so their inodes say.
+    Status note_dead_members(const std::vector<Extent>& members);  // the packed ones of these
+    struct DeadMembers {
+        BlobId pack{};
+        uint64_t bytes = 0;
+    };
+    Result<std::vector<DeadMembers>> dead_members();
+    Result<uint64_t> dead_bytes(BlobId pack);
+    Status forget_dead_members(BlobId pack);  // with the pack
 
     // --- locks across mounts.  `session` is this one's, whatever the caller says.  EAGAIN: somebody else has it,
     // `conflict` says who; ENOLCK: too many of one file.  Locks of a session that ended or died do not count.
@@ -287,6 +306,7 @@ private:
     std::function<void()> lost_hook_ GUARDED_BY(anew_mutex_), begun_hook_ GUARDED_BY(anew_mutex_);
     std::function<void(Ino)> room_wanted_ GUARDED_BY(anew_mutex_);
     std::function<void(const std::vector<Ino>&)> broken_ GUARDED_BY(anew_mutex_);
+    std::function<void(GroupId)> due_ GUARDED_BY(anew_mutex_);
     struct Legacy;  // of sessions that died, for the next one
     std::shared_ptr<Legacy> legacy_ GUARDED_BY(anew_mutex_);
     Mutex died_mutex_;

@@ -26,10 +26,11 @@ Reaches::Blocks::iterator Reaches::block_of(BlobId blob) {
 
 BlobId Reaches::next(SessionId session, Ino home) {
     MutexLock lock(mutex_);
+    const bool is_pack = home == Ino{};
     const uint32_t at = raw(home) % kNeighbours;
     const Ino first_home{raw(home) - at};
-    auto open = open_.find({true, first_home});
-    if (open == open_.end() && last_number_ < kScarce) open = add_block(session, first_home, kNeighbours, true);
+    auto open = is_pack ? open_.end() : open_.find({true, first_home});
+    if (!is_pack && open == open_.end() && last_number_ < kScarce) open = add_block(session, first_home, kNeighbours, true);
     if (open != open_.end()) {
         auto block = blocks_.find(open->second);
         if ((block->second.given >> at & 1) == 0) {
@@ -45,7 +46,7 @@ BlobId Reaches::next(SessionId session, Ino home) {
             const auto number = static_cast<uint32_t>(block->second.given++);
             return give(open, block, number, false);
         }
-        if (last_number_ < kScarce) size = std::min(block->second.size * 4, kRunMax);
+        if (last_number_ < kScarce) size = std::min(block->second.size * 4, is_pack ? kPacksMax : kRunMax);
         close(open);
     }
     open = add_block(session, home, size, false);
@@ -154,6 +155,11 @@ void Reaches::forget(BlobId blob) {
     if (block == blocks_.end()) return;
     block->second.living.erase(blob);
     drop_if_over(block);
+}
+
+bool Reaches::lives(BlobId blob) {
+    MutexLock lock(mutex_);
+    return alone_.contains(blob) || block_of(blob) != blocks_.end();
 }
 
 void Reaches::close() {

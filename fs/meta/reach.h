@@ -25,18 +25,20 @@ class Session;
 class Reaches {
 public:
     explicit Reaches(OwnKeys& keys) : keys_(keys) {}
-    // An id nobody had, for a file of that number.  Never blocks.
+    // An id nobody had, for a file of that number, or 0, a pack.  Never blocks.
     BlobId next(SessionId session, Ino home);
     // Objects first .. last of that blob may exist from now on; answers the last that may.  Any blob: this session's, or
     // one that an earlier session began.  Blocks.
     Result<uint64_t> record(Session& session, BlobId blob, Ino home, uint64_t first, uint64_t last);
     // All of it that was written is published: of each blob of next() and record().  Never blocks.
     void forget(BlobId blob);
+    bool lives(BlobId blob);  // it was given or recorded, and not forgotten
     // At the session's end: no more are given.  Keys of what was not forgotten stay.
     void close();
 
 private:
     static constexpr uint32_t kNeighbours = 64, kRunMin = 4, kRunMax = 256;  // ids in a block
+    static constexpr uint32_t kPacksMax = 16;     // ids in a block of packs: what gc does not touch while a mount lives
     static constexpr uint64_t kBlockObjects = 4;  // of each blob of a block: 0 .. 3
     static constexpr uint64_t kAheadObjects = 256;
     static constexpr size_t kOpenMax = 256;       // past it one is closed, and the rest of its ids is not used

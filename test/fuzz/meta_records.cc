@@ -15,6 +15,7 @@ void decode_all(std::string_view value) {
     (void)decode_session(value), (void)decode_locks(value), (void)session_of_registry_key(value);
     (void)decode_reach(value), (void)blobs_of_reach_key(value);
     (void)decode_births(value), (void)group_of_births_key(value), (void)group_of_merged_key(value);
+    (void)decode_dead_member(value), (void)pack_of_dead_member_key(value);
     (void)decode_intent({value});
 }
 

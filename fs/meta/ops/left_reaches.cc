@@ -3,6 +3,8 @@
 // Nothing is judged here: the caller compares with the inode.  Only sessions none of whose writes can land any more are
 // told of: ended, dead on a store of one process, or dead and fenced.  So no publication of theirs can come late, and the
 // inode need not be guarded against one.
+#include <algorithm>
+
 #include "fs/meta/ops/collect.h"
 #include "fs/meta/ops/ops.h"
 #include "fs/meta/patience.h"
@@ -47,6 +49,15 @@ Result<std::vector<Meta::LeftReach>> left_reaches(MetaCore& core) {
     for (const auto& [session, record] : TRY(read_registry(core.store, core.clock)))
         if (session != core.session_id() && TRY(can_write_no_more(core, session))) TRY(read_reaches(core, session, reaches));
     return reaches;
+}
+
+Result<bool> is_in_reach(MetaCore& core, BlobId blob) {
+    const SessionId session{static_cast<uint32_t>(raw(blob) >> 32)};
+    if (session == core.session_id()) return core.reaches.lives(blob);
+    std::vector<Meta::LeftReach> reaches;
+    TRY(read_reaches(core, session, reaches));
+    return std::any_of(reaches.begin(), reaches.end(),
+                       [&](const Meta::LeftReach& reach) { return reach.first <= blob && blob <= reach.last; });
 }
 
 Result<bool> cleared(MetaCore& core, const Meta::LeftReach& reach) {

@@ -36,6 +36,13 @@ std::string answer_which_are_open(MetaCore& core, std::string_view question);
 // --- what sessions that are over wrote and maybe never published
 Result<std::vector<Meta::LeftReach>> left_reaches(MetaCore& core);
 Result<bool> cleared(MetaCore& core, const Meta::LeftReach& reach);
+Result<bool> is_in_reach(MetaCore& core, BlobId blob);
+
+// --- packs
+Status note_dead_members(MetaCore& core, const std::vector<Extent>& members);
+Result<std::vector<Meta::DeadMembers>> dead_members(MetaCore& core);
+Result<uint64_t> dead_bytes(MetaCore& core, BlobId pack);
+Status forget_dead_members(MetaCore& core, BlobId pack);
 
 // --- locks: l.<ino>
 Status lock(MetaCore& core, Ino ino, const FileLock& wanted, FileLock* conflict);

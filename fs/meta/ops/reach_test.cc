@@ -144,5 +144,37 @@ TEST_F(ReachTest, LostAnswersLeaveNoBlobUnrecorded) {
     for (auto [blob, home] : recorded) EXPECT_TRUE(is_recorded(blob, home, 0));
 }
 
+// Their members may be of any file; and few of them are kept from gc while the mount lives.
+TEST_F(ReachTest, PacksShareRecordsWithoutAHome) {
+    uint64_t before = calls();
+    std::vector<BlobId> packs;
+    for (int i = 0; i < 52; ++i) {
+        packs.push_back(others().next_blob(Ino{}));
+        must(others().record_reach(packs.back(), Ino{}, 0, 0));
+        EXPECT_TRUE(is_recorded(packs.back(), Ino{}, 0));
+        others().forget_reach(packs.back());
+    }
+    EXPECT_EQ(calls() - before, 4u);  // 4, then 16 each
+    EXPECT_TRUE(must(meta().is_in_reach(packs.back())));
+    EXPECT_FALSE(must(meta().is_in_reach(packs.front())));
+    BlobId file = others().next_blob(number(5));
+    EXPECT_EQ(others().next_blob(number(6)), BlobId{raw(file) + 1});
+}
+
+TEST_F(ReachTest, DeadMembersOfPacksAreNotedUntilThePackIsForgotten) {
+    auto packed = [](BlobId pack, uint64_t offset, uint64_t length) {
+        return Extent{.length = length, .blob_offset = offset, .blob = pack, .kind = Extent::Kind::packed};
+    };
+    const BlobId one{77}, two{77 + 64}, three{78};
+    must(meta().note_dead_members({packed(one, 120, 5'000), packed(two, 120, 7), {.length = 9, .blob = BlobId{5}}}));
+    must(meta().note_dead_members({packed(one, 120, 5'000), packed(one, 6'000, 1'000), packed(three, 120, 1)}));
+    std::map<BlobId, uint64_t> dead;
+    for (const auto& noted : must(meta().dead_members())) dead[noted.pack] = noted.bytes;
+    EXPECT_EQ(dead, (std::map<BlobId, uint64_t>{{one, 6'000}, {two, 7}, {three, 1}}));
+    must(meta().forget_dead_members(one));
+    must(raw_.apply(std::move(Mutation(dead_members_object(two)).set_keys({{"p?", "damaged"}}))));
+    EXPECT_EQ(must(meta().dead_members()).size(), 2u);
+}
+
 }  // namespace
 }  // namespace meshfs
