@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -78,11 +79,14 @@ private:
 // One mount of a volume in memory: store with faults, names, vfs.  Calls are root's unless told.
 class Mount {
 public:
-    explicit Mount(std::shared_ptr<MemoryCluster> cluster, VfsSettings settings = {}, MetaOptions options = {}) {
-        auto connect = [this, cluster]() -> Result<std::unique_ptr<Store>> {
+    // wrap: what else stands around its store.
+    using Wrap = std::function<std::unique_ptr<Store>(std::unique_ptr<Store>)>;
+    explicit Mount(std::shared_ptr<MemoryCluster> cluster, VfsSettings settings = {}, MetaOptions options = {},
+                   const Wrap& wrap = nullptr) {
+        auto connect = [this, cluster, wrap]() -> Result<std::unique_ptr<Store>> {
             auto faulty = std::make_unique<FaultStore>(std::make_unique<MemoryStore>(cluster));
             faults = faulty.get();
-            return std::unique_ptr<Store>(std::move(faulty));
+            return wrap ? wrap(std::move(faulty)) : std::unique_ptr<Store>(std::move(faulty));
         };
         store = std::make_unique<ReconnectingStore>(must(connect()), connect);
         meta = must(Meta::open(*store, Clock::system(), std::move(options)));

@@ -5,6 +5,8 @@
 #include <thread>
 
 #include "fs/base/config.h"
+#include "fs/vfs/compaction.h"
+#include "fs/vfs/data_hooks.h"
 #include "fs/vfs/leavings.h"
 #include "fs/vfs/purger.h"
 #include "tools/arguments.h"
@@ -54,16 +56,23 @@ Result<json> collect(Store& store, Meta& meta, const TellProgress& tell, std::at
             return Progress{"groups looked at", groups, 0};
         },
         [&]() -> Result<json> {
-            Data data(store, Clock::system(), {}, {});  // to remove with, not to write
+            Data data(store, Clock::system(), {}, data_hooks(meta));
             auto found = TRY(meta.collect([&groups](uint64_t done) { groups = done; }));
             uint64_t purged = waits == Waits::yes ? TRY(purge_all_in_time(meta, data, stopping))
                                                   : TRY(Purger::purge_all(meta, data, &stopping));
             Leavings leavings = TRY(remove_leavings(store, meta, data, stopping));
+            Compacted packs = TRY(compact_packs(store, meta, data, Clock::system(), stopping));
+            if (waits == Waits::yes && packs.files > 0) {  // then what they were in can go, too
+                purged += TRY(purge_all_in_time(meta, data, stopping));
+                packs.packs += TRY(compact_packs(store, meta, data, Clock::system(), stopping)).packs;
+            }
+            data.stop();
             uint64_t after = TRY(store.capacity(Pool{1})).available;
             if (stopping) return fail(EINTR);
             return json{{"groups", found.groups},     {"unlinked", found.unlinked},
                         {"nameless", found.nameless}, {"sessions", found.sessions + leavings.sessions},
                         {"purged", purged},           {"objects_left_over", leavings.objects},
+                        {"packs", packs.packs},       {"files_moved", packs.files},
                         {"bytes_freed", after > before ? after - before : 0}};
         });
 }
@@ -105,9 +114,10 @@ int run(const GcArguments& arguments) {
     if (arguments.quiet) return 0;
     std::printf(
         "%ld groups looked at: %ld removed files and directories found, %ld unfinished directories, "
-        "%ld sessions that were no more\n%ld removed for good, %ld objects of data that no file had, %s freed\n",
+        "%ld sessions that were no more\n%ld removed for good, %ld objects of data that no file had, %ld packs of small "
+        "files (%ld files moved), %s freed\n",
         (*told)["groups"].get<long>(), (*told)["unlinked"].get<long>(), (*told)["nameless"].get<long>(),
-        (*told)["sessions"].get<long>(), (*told)["purged"].get<long>(), (*told)["objects_left_over"].get<long>(),
+        (*told)["sessions"].get<long>(), (*told)["purged"].get<long>(), (*told)["objects_left_over"].get<long>(), (*told)["packs"].get<long>(), (*told)["files_moved"].get<long>(),
         human_bytes((*told)["bytes_freed"].get<uint64_t>()).c_str());
     return 0;
 }

@@ -105,7 +105,7 @@ protected:
     Result<std::string> try_read(File& file, uint64_t offset, uint64_t length) {
         Counted told;
         Result<Buffers> got = fail(EIO);
-        file.data->read({offset, length}, [&](Result<Buffers> bytes) {
+        file.data->read({offset, length}, true, [&](Result<Buffers> bytes) {
             got = std::move(bytes);
             told.count();
         });

@@ -1,6 +1,7 @@
 #include "fs/vfs/core.h"
 
 #include "fs/base/log.h"
+#include "fs/vfs/data_hooks.h"
 
 namespace meshfs {
 namespace {
@@ -17,15 +18,10 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
     workers = std::make_unique<Executor>("vfs", kWorkers, kWorkersQueueMax);
     DataSettings data_settings = settings.data;
     data_settings.flush_after_ns = settings.commit_ns;
-    DataHooks hooks;
-    hooks.next_blob = [this](Ino home) { return meta.next_blob(home); };
-    hooks.record_reach = [this](BlobId blob, Ino home, uint64_t first, uint64_t last) {
-        return meta.record_reach(blob, home, first, last);
-    };
-    hooks.forget_reach = [this](BlobId blob) { meta.forget_reach(blob); };
-    hooks.session = [this] { return meta.session(); };
+    DataHooks hooks = data_hooks(meta);
     hooks.flush_wanted = [this](Ino ino) {
         if (auto file = open_inodes->find(ino)) publisher->publish_soon(file);
+        publisher->pay_soon();
     };
     hooks.send_wanted = [this](Ino ino) {
         if (auto file = open_inodes->find(ino)) publisher->send_soon(file);
@@ -34,9 +30,9 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
     open_inodes = std::make_unique<OpenInodes>(
         meta, [this](const Inode& inode) { return data->open(inode.ino, inode.map); });
     publisher = std::make_unique<Publisher>(
-        meta, clock, *open_inodes, [this](Ino ino) { changed_inode(false, ino); }, [this](Ino ino) { forget_attributes(ino); });
+        meta, clock, *open_inodes, *data, [this](Ino ino) { changed_inode(false, ino); }, [this](Ino ino) { forget_attributes(ino); });
     if (is_shared && !settings.read_only) sharing = std::make_unique<Sharing>(meta, clock, *publisher, *open_inodes);
-    purger = std::make_unique<Purger>(meta, *data);
+    purger = std::make_unique<Purger>(store, meta, *data);
 
     bool local = locks_locally();
     LockWaits::Watch watch;
@@ -47,6 +43,7 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
             return try_lock(ino, wanted, conflict);
         },
         std::move(watch));
+    if (sharing != nullptr) meta.on_due([this](GroupId group) { publisher->pay(group); });
     meta.on_anew([this] { give_up_unpublished(); }, [this] { begin_anew(); });
     house_ = Thread("vfs-house", [this] { keep_house(); });
 }
@@ -68,6 +65,7 @@ void VfsCore::keep_house() {
             if (stopping_) return;
         }
         publisher->publish_marked();
+        data->close_old_packs();
         if (is_shared) {
             if (sharing != nullptr) sharing->look_around();
             unlock_again();
@@ -105,6 +103,7 @@ Status VfsCore::stop() {
         (void)close_for_writing(*handle);  // what cannot be stored now is lost, and was told of by publish_all()
         open_inodes->done(handle->file);
     }
+    meta.on_due(nullptr);
     workers->stop();
     publisher->stop();
     purger->stop();

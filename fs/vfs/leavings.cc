@@ -12,6 +12,7 @@
 #include <set>
 
 #include "fs/base/wire.h"
+#include "fs/vfs/compaction.h"
 
 namespace meshfs {
 namespace {
@@ -37,6 +38,22 @@ std::vector<Extent> extents_of(const Layout& layout, BlobId blob, const std::vec
 class Remover {
 public:
     Remover(Store& store, Meta& meta, Data& data) : store_(store), meta_(meta), data_(data) {}
+
+    // A pack has no home: its members say of which files it is.  It goes if none of them maps it; else what is dead of it is noted.
+    // One that cannot be read stays.
+    Result<uint64_t> remove_pack(BlobId pack) {
+        const Pool pool = Layout().pool;
+        auto scan = scan_pack(store_, pool, pack);
+        if (scan.code() == ENOENT) return 0;
+        if (!scan.ok()) return scan.error();
+        auto members = TRY(members_of(meta_, pack, *scan));
+        if (!scan->damage.ok() || !members.live.empty()) {
+            TRY(meta_.note_dead_members(members.dead));
+            return 0;
+        }
+        TRY(remove_dead_pack(store_, meta_, pool, pack));
+        return 1;
+    }
 
     // Answers how many objects nobody maps.
     Result<uint64_t> remove(BlobId blob, Ino home, uint64_t first, uint64_t last) {
@@ -90,7 +107,9 @@ Result<Leavings> remove_leavings(Store& store, Meta& meta, Data& data, const std
             if (stopping) return removed;
             BlobId blob{raw(reach.first) + i};
             Ino home{raw(reach.home) + (reach.homes_rise ? i : 0)};
-            removed.objects += TRY(remover.remove(blob, home, reach.first_object, reach.last_object));
+            removed.objects += reach.home == Ino{}
+                                   ? TRY(remover.remove_pack(blob))
+                                   : TRY(remover.remove(blob, home, reach.first_object, reach.last_object));
         }
         if (TRY(meta.cleared(reach))) ++removed.sessions;
     }

@@ -5,6 +5,7 @@
 #include "fs/data/layout.h"
 #include "fs/meta/format.h"
 #include "fs/meta/ops/hooked_store.h"
+#include "fs/vfs/data_hooks.h"
 #include "test/fixtures.h"
 
 namespace meshfs::test {
@@ -17,14 +18,7 @@ struct Writer {
     explicit Writer(std::shared_ptr<MemoryCluster> cluster, bool is_exclusive = false)
         : store(hooked(std::move(cluster), is_exclusive)) {
         meta = must(Meta::open(store, Clock::system()));
-        DataHooks hooks;
-        hooks.next_blob = [this](Ino home) { return meta->next_blob(home); };
-        hooks.record_reach = [this](BlobId blob, Ino home, uint64_t first, uint64_t last) {
-            return meta->record_reach(blob, home, first, last);
-        };
-        hooks.forget_reach = [this](BlobId blob) { meta->forget_reach(blob); };
-        hooks.session = [this] { return meta->session(); };
-        data = std::make_unique<Data>(store, Clock::system(), DataSettings{}, std::move(hooks));
+        data = std::make_unique<Data>(store, Clock::system(), DataSettings{}, data_hooks(*meta));
     }
     ~Writer() { store.stop(); }
     static std::unique_ptr<Store> hooked(std::shared_ptr<MemoryCluster> cluster, bool is_exclusive) {

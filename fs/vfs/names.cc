@@ -209,6 +209,7 @@ Status store_before_rename(VfsCore& core, const RenameRequest& request) {
     if (!moved || !moved->is_file()) return {};  // rename itself says what is wrong
     auto file = core.open_inodes->find(moved->ino);
     if (file == nullptr || !file->data->is_dirty()) return {};
+    if (file->owed > 0) core.publisher->pay_all();
     TRY(core.publisher->publish(*file));
     return {};
 }

@@ -25,14 +25,18 @@ Status check_may_open(const VfsCore& core, const Caller& caller, const Inode& in
     return check_may(caller, inode, wanted_access(flags) | ((flags & O_TRUNC) != 0 ? W_OK : 0));
 }
 
-// Other mounts see at their open what was closed before.  An error is kept, and told by the caller.
-void publish_at_close(VfsCore& core, OpenInode& file) {
+// Other mounts see at their open what was closed before; where there may be none, only files that are packed have
+// something to do here.  An error is kept, and told by the caller.
+void publish_at_close(VfsCore& core, const std::shared_ptr<OpenInode>& closed) {
+    OpenInode& file = *closed;
+    if (!core.is_shared && !file.data->can_pack()) return;
     MyTurn turn(file.turn);
     bool is_last;
     {
         MutexLock lock(file.mutex);
         is_last = file.writers <= 1;
     }
+    if ((is_last && core.publisher->owe_in_turn(closed)) || !core.is_shared) return;
     // In one step with what there is to publish; else release() does it, and nobody waits for that.
     bool leaves = is_last && core.sharing != nullptr && file.role == OpenInode::Role::alone && file.data->is_dirty();
     if (leaves) (void)core.sharing->leave(file);
@@ -129,7 +133,7 @@ Status Vfs::flush(uint64_t number, uint64_t lock_owner) {
     auto handle = TRY(core_->handles.find(number));
     if (handle->kind != Handle::Kind::file) return {};
     OpenInode& file = *handle->file;
-    if (core_->is_shared && handle->writes()) publish_at_close(*core_, file);
+    if (handle->writes()) publish_at_close(*core_, handle->file);
     if (file.had_posix_lock) {
         {
             // The process may have it anew, by another file, when this one is released.

@@ -38,6 +38,10 @@ struct OpenInode {
     std::atomic<uint64_t> takeovers_told{0};   // before somebody got a lock
     std::atomic<uint64_t> version{0};          // content version that `data` is based on; changed under `turn`
 
+    // Closed with so many bytes that are not published, because nobody else can look there (publish_together.cc); 0: none.
+    // Changed under `turn`.
+    std::atomic<uint64_t> owed{0};
+
     // Writing beside other mounts (sharing.h).
     enum class Role : uint8_t { none, alone, several };
     std::atomic<Role> role{Role::none};        // changed under `turn` and `mutex`

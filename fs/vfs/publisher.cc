@@ -31,6 +31,7 @@ Status Publisher::publish_data(OpenInode& file) {
 Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const Also& also) {
     for (int round = 0; round < kRoundsMax; ++round) {
         auto flushed = file.data->flush();
+        if (flushed.code() == ESTALE && looks_anew_in_turn(file)) continue;
         if (!flushed) {
             note_error(file, flushed.error());
             return flushed.error();
@@ -45,7 +46,10 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
             atime = file.atime;
         }
         Time written = std::max(what.changed ? what.mtime : Time(), touched);
-        if (!what.changed && written == Time() && !atime && !also) return std::optional<Inode>();
+        if (!what.changed && written == Time() && !atime && !also) {
+            settle(file);
+            return std::optional<Inode>();
+        }
         if (what.changed && written == Time()) written = clock_.now();
         const bool kills = file.kills_privileges.exchange(false);
 
@@ -89,6 +93,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
         }
         if (is_nowhere) file.data->lost(what);
         else file.data->published(what);
+        settle(file);
         if (!is_nowhere) {
             if (what.changed) file.version = changed->content_version;
             if (what.changed && changed->map.bytes != bytes_before) room_changed_(file.ino);
@@ -106,6 +111,12 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
     Error busy = fail(EIO, "other mounts publish inode " + hex(raw(file.ino)) + " all the time");
     note_error(file, busy);
     return busy;
+}
+
+// What it had in a pack is elsewhere by now?
+bool Publisher::looks_anew_in_turn(OpenInode& file) {
+    auto now = meta_.get(file.ino);
+    return now.ok() && now->content_version != file.version && rebase(file, *now).ok();
 }
 
 // Its name is gone, and its directory with the place where its inode was kept: nobody will look there, and who has it
@@ -127,6 +138,7 @@ Status Publisher::rebase(OpenInode& file, const Inode& inode) {
 void Publisher::give_up(OpenInode& file) {
     bool was_loss = file.data->is_dirty();
     file.data->begin_anew();
+    settle(file);
     {
         MutexLock lock(file.mutex);
         was_loss |= file.touched != Time();
@@ -196,6 +208,9 @@ void Publisher::publish_marked() {
         MutexLock lock(mutex_);
         files.swap(marked_);
     }
+    for (const Files& together : take_together(files, Which::all))
+        if (!flushers_.try_post([this, together] { publish_together(together); }))
+            files.insert(files.end(), together.begin(), together.end());
     for (auto& file : files) {
         if (flushers_.try_post([this, file] { publish_queued(file); })) continue;
         MutexLock lock(mutex_);
@@ -205,6 +220,10 @@ void Publisher::publish_marked() {
 
 void Publisher::publish_queued(const std::shared_ptr<OpenInode>& file) {
     file->is_dirty_listed = false;  // from here on a write marks it anew
+    publish_taken(file);
+}
+
+void Publisher::publish_taken(const std::shared_ptr<OpenInode>& file) {
     auto done = publish(*file);
     auto nameless = !done && open_inodes_.is_last_use(*file) ? meta_.get(file->ino) : Result<Inode>(fail(ENOENT));
     if (nameless.ok() && nameless->links == 0) {
@@ -226,36 +245,71 @@ void Publisher::publish_queued(const std::shared_ptr<OpenInode>& file) {
 }
 
 Status Publisher::publish_durably(OpenInode& file) {
+    if (file.owed > 0) pay_all();
     TRY(publish(file));
     auto committed = meta_.commit();
     if (!committed) note_error(file, committed.error());
     return committed;
 }
 
+// What goes together first: else each would go alone.
 Status Publisher::publish_all() {
+    Files files;
+    {
+        MutexLock lock(mutex_);
+        files.swap(marked_);
+    }
+    std::vector<std::function<void()>> packing;
+    for (const Files& together : take_together(files, Which::all))
+        packing.push_back([this, together] { publish_together(together); });
+    {
+        MutexLock lock(mutex_);
+        marked_.insert(marked_.end(), files.begin(), files.end());
+    }
+    run_all(std::move(packing));
     publish_marked();
-    struct Sum {
+    struct First {
+        Mutex mutex;
+        std::optional<Error> error GUARDED_BY(mutex);
+    };
+    auto first = std::make_shared<First>();
+    std::vector<std::function<void()>> publishing;
+    for (auto& file : open_inodes_.all()) {
+        publishing.push_back([this, first, file] {
+            auto done = publish(*file);
+            MutexLock lock(first->mutex);
+            if (!done && !first->error) first->error = done.error();
+        });
+    }
+    run_all(std::move(publishing));
+    Status committed = meta_.commit();
+    MutexLock lock(first->mutex);
+    if (first->error) return *first->error;
+    return committed;
+}
+
+// By the flushers; returns when all are done.
+void Publisher::run_all(std::vector<std::function<void()>> tasks) {
+    struct Left {
         Mutex mutex;
         CondVar done;
-        size_t left = 0;
-        std::optional<Error> first;
+        size_t count GUARDED_BY(mutex) = 0;
     };
-    auto sum = std::make_shared<Sum>();
-    auto one = [this, sum](const std::shared_ptr<OpenInode>& file) {
-        auto done = publish(*file);
-        MutexLock lock(sum->mutex);
-        if (!done && !sum->first) sum->first = done.error();
-        if (--sum->left == 0) sum->done.notify_all();
-    };
-    auto files = open_inodes_.all();
-    sum->left = files.size();
-    for (auto& file : files)
-        if (!flushers_.post([one, file] { one(file); })) one(file);
-    MutexLock lock(sum->mutex);
-    while (sum->left > 0) sum->done.wait(sum->mutex);
-    Status committed = meta_.commit();
-    if (sum->first) return *sum->first;
-    return committed;
+    auto left = std::make_shared<Left>();
+    {
+        MutexLock lock(left->mutex);
+        left->count = tasks.size();
+    }
+    for (auto& task : tasks) {
+        auto counted = [left, task = std::move(task)] {
+            task();
+            MutexLock lock(left->mutex);
+            if (--left->count == 0) left->done.notify_all();
+        };
+        if (!flushers_.post(counted)) counted();
+    }
+    MutexLock lock(left->mutex);
+    while (left->count > 0) left->done.wait(left->mutex);
 }
 
 void Publisher::stop() {

@@ -6,6 +6,7 @@
 // An error keeps everything dirty; it is tried again, and told once to each handle.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -22,9 +23,9 @@ class Publisher {
 public:
     // others_wrote: told when another mount's bytes were taken over; room_changed: when what was published takes more or
     // less room than before.  Must not block.
-    Publisher(Meta& meta, Clock& clock, OpenInodes& open_inodes, std::function<void(Ino)> others_wrote,
+    Publisher(Meta& meta, Clock& clock, OpenInodes& open_inodes, Data& data, std::function<void(Ino)> others_wrote,
               std::function<void(Ino)> room_changed)
-        : meta_(meta), clock_(clock), open_inodes_(open_inodes), others_wrote_(std::move(others_wrote)),
+        : meta_(meta), clock_(clock), open_inodes_(open_inodes), data_(data), others_wrote_(std::move(others_wrote)),
           room_changed_(std::move(room_changed)),
           flushers_("flusher", kFlushers, kQueueMax), senders_("sender", kSenders, kQueueMax) {}
 
@@ -49,6 +50,13 @@ public:
     // The file has something to publish; a flusher does it within `commit`.  The caller uses the file.
     void mark_dirty(const std::shared_ptr<OpenInode>& file);
     void publish_soon(const std::shared_ptr<OpenInode>& file);  // the same, at once.  Never blocks
+    // The last handle that writes it closes it.  True: it need not be published now: before others can look there, and
+    // within `commit`, it will be, stored together with others.  With the turn.
+    bool owe_in_turn(const std::shared_ptr<OpenInode>& file);
+    // What is owed is published; of a group, or all.  Errors are kept, and tried again.  Blocks; with no turn.
+    void pay(GroupId group);
+    void pay_all();
+    void pay_soon();  // never blocks
     // It has whole objects to store: a sender does it, in turns with other files.  Never blocks.
     void send_soon(const std::shared_ptr<OpenInode>& file);
     // Queues all that was marked.  From the housekeeping thread.
@@ -66,6 +74,20 @@ private:
     static constexpr size_t kSenders = 2;  // they start what the store then does by itself
     static constexpr size_t kQueueMax = 65536;
     static constexpr int kRoundsMax = 64;  // of two mounts that publish at each other
+    static constexpr uint64_t kOwedMax = 64u << 20;  // bytes; past it close publishes
+    using Files = std::vector<std::shared_ptr<OpenInode>>;
+    bool is_seen_by_nobody(const OpenInode& file);
+    bool may_go_together(OpenInode& file);
+    enum class Which : uint8_t { all, full };
+    std::vector<Files> take_together(Files& files, Which which);
+    Files take_owed();
+    void pay_full_segments();
+    void run_all(std::vector<std::function<void()>> tasks);
+    void store_together(const Files& files);
+    void publish_together(const Files& files);
+    void settle(OpenInode& file);
+    void publish_taken(const std::shared_ptr<OpenInode>& file);
+    bool looks_anew_in_turn(OpenInode& file);
     bool is_unlinked(Ino ino);
     Status rebase(OpenInode& file, const Inode& inode);
     void note_error(OpenInode& file, const Error& error);
@@ -74,6 +96,8 @@ private:
     Meta& meta_;
     Clock& clock_;
     OpenInodes& open_inodes_;
+    Data& data_;
+    std::atomic<uint64_t> owed_{0}, owed_since_{0};  // bytes: of all files; since a flusher was asked to store them
     const std::function<void(Ino)> others_wrote_, room_changed_;
     Executor flushers_, senders_;
     Mutex mutex_;

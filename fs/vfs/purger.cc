@@ -1,6 +1,9 @@
 #include "fs/vfs/purger.h"
 
+#include <iterator>
+
 #include "fs/base/log.h"
+#include "fs/vfs/compaction.h"
 
 namespace meshfs {
 
@@ -9,12 +12,19 @@ constexpr size_t kItemsMax = 64;
 }
 
 Result<uint64_t> Purger::purge_all(Meta& meta, Data& data, const std::atomic<bool>* stopping,
-                                   std::atomic<uint64_t>* waiting) {
+                                   std::atomic<uint64_t>* waiting, std::set<BlobId>* packs) {
     uint64_t gone = 0;
     while (true) {
         auto items = TRY(meta.purgeable(kItemsMax));
         if (waiting != nullptr) *waiting = items.size();
         if (items.empty()) return gone;
+        // A line each, and of all together as few operations as there are packs.
+        std::vector<Extent> mapped;
+        for (const Purgeable& item : items)
+            mapped.insert(mapped.end(), item.inode.map.extents.begin(), item.inode.map.extents.end());
+        TRY(meta.note_dead_members(mapped));
+        for (const Extent& e : mapped)
+            if (e.kind == Extent::Kind::packed && packs != nullptr && packs->size() < kPacksMax) packs->insert(e.blob);
         for (const Purgeable& item : items) {
             if (stopping != nullptr && *stopping) return gone;
             TRY(data.remove(item.inode.ino, item.inode.map));
@@ -28,12 +38,24 @@ Result<uint64_t> Purger::purge_all(Meta& meta, Data& data, const std::atomic<boo
 void Purger::wake() {
     if (is_running_.exchange(true)) return;
     bool posted = thread_.try_post([this] {
-        auto gone = purge_all(meta_, data_, &stopping_, &waiting_);
+        auto gone = purge_all(meta_, data_, &stopping_, &waiting_, &packs_);
+        Status removed = gone ? remove_dead_packs() : Status();
+        if (!removed) gone = removed.error();
         if (!gone && gone.code() != ESHUTDOWN)
             log_warning("what is deleted could not be purged; tried again later", {{"error", gone.error().text()}});
         is_running_ = false;
     });
     if (!posted) is_running_ = false;
+}
+
+// Such as this mount may still write to, which it knows without asking, are looked at again.
+Status Purger::remove_dead_packs() {
+    for (auto pack = packs_.begin(); pack != packs_.end() && !stopping_;) {
+        const PackEnd end = TRY(remove_if_dead(store_, meta_, *pack));
+        bool is_own = SessionId{static_cast<uint32_t>(raw(*pack) >> 32)} == meta_.session();
+        pack = end == PackEnd::in_use && is_own ? std::next(pack) : packs_.erase(pack);
+    }
+    return {};
 }
 
 void Purger::stop() {

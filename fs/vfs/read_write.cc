@@ -43,23 +43,23 @@ Status look_anew(VfsCore& core, OpenInode& file) {
     return {};
 }
 
-// True: another mount has published one, which is used from here on.  Blocks.
-Result<bool> has_newer_map(VfsCore& core, OpenInode& file) {
-    const uint64_t version = file.version;
+// True: another map than that of `version` is used from here on, that of another mount's publication.  Blocks.
+Result<bool> has_newer_map(VfsCore& core, OpenInode& file, uint64_t version) {
     Inode inode = TRY(core.meta.get(file.ino));
     if (inode.content_version > version) core.publisher->take_over(file, inode);
     return file.version > version;
 }
 
 // An object that is missing is a hole only of the newest map; and there, where one may be.  Else its bytes are lost, and no
-// zeros in their place.  The handle keeps the file until it is answered.
+// zeros in their place; or gc moved them while they were read.  The handle keeps the file until it is answered.
 void read_stored(VfsCore& core, const std::shared_ptr<Handle>& handle, ByteRange range, Then<Buffers> then,
                  bool is_looked_at) {
     const bool is_current = is_looked_at || !core.is_shared;
-    handle->file->data->read(range, is_current, [&core, handle, range, then = std::move(then), is_current](Result<Buffers> bytes) {
+    const uint64_t version = handle->file->version;
+    handle->file->data->read(range, is_current, [&core, handle, range, then = std::move(then), is_current, version](Result<Buffers> bytes) {
         if (bytes || bytes.code() != ESTALE) return then(std::move(bytes));
-        bool is_posted = core.workers->try_post([&core, handle, range, then, is_current, missing = bytes.error()] {
-            auto newer = has_newer_map(core, *handle->file);
+        bool is_posted = core.workers->try_post([&core, handle, range, then, is_current, version, missing = bytes.error()] {
+            auto newer = has_newer_map(core, *handle->file, version);
             if (!newer) return then(newer.error());
             if (*newer || !is_current) return read_stored(core, handle, range, then, !*newer);
             log_error("bytes of a file are lost", {{"inode", hex(raw(handle->ino))}, {"error", missing.text()}});

@@ -30,6 +30,22 @@ TEST_F(Bytes, AreSeenOnOtherMountsFromCloseToOpen) {
     EXPECT_EQ(must(b().read_file("/f")), std::string(50'000, 'y'));
 }
 
+class SmallBytes : public TwoMounts {
+protected:
+    SmallBytes() : TwoMounts(3600 * kNsPerSecond, {.hold = true, .commit_ns = 3600 * kNsPerSecond}) {}
+};
+
+TEST_F(SmallBytes, AreSeenOnOtherMountsFromCloseToOpen) {
+    must(a().mkdir("/d"));
+    for (int i = 0; i < 10; ++i) ASSERT_OK(a().write_file("/d/" + std::to_string(i), std::string(10'000 + i, 'y')));
+    EXPECT_GE(a().vfs->usage().dirty_bytes, 100'000u) << "they wait for each other";
+    for (int i = 0; i < 10; ++i) {
+        EXPECT_EQ(inode(b(), "/d/" + std::to_string(i)).map.size, 10'000u + i);
+        EXPECT_EQ(must(b().read_file("/d/" + std::to_string(i))), std::string(10'000 + i, 'y'));
+    }
+    EXPECT_EQ(a().vfs->usage().dirty_bytes, 0u);
+}
+
 TEST_F(Bytes, CutOffNeverComeBack) {
     ASSERT_OK(a().write_file("/f", std::string(10'000, 'x')));
     ASSERT_OK(set_size(a(), "/f", 100));

@@ -1,0 +1,173 @@
+// Order: copies are stored, then each file that has not changed since is told of its copy, in one step with a record that
+// frees the old one; purge turns that into a hint, and a pack with no member that lives goes.  A death anywhere leaves files
+// in the one pack or in the other, and packs that gc finds by its reach or by hints.
+#include "fs/vfs/compaction.h"
+
+#include <algorithm>
+
+#include "fs/base/log.h"
+#include "fs/base/wire.h"
+
+namespace meshfs {
+namespace {
+
+constexpr int64_t kBytesPerSecond = 64 << 20;  // moved: others use the store, too
+
+class Compaction {
+public:
+    Compaction(Store& store, Meta& meta, Data& data, Clock& clock)
+        : store_(store), meta_(meta), data_(data), clock_(clock) {}
+
+    Status look_at(const Meta::DeadMembers& noted) {
+        const BlobId pack = noted.pack;
+        if (TRY(meta_.is_in_reach(pack))) return {};
+        auto scan = scan_pack(store_, pool_, pack);
+        if (scan.code() == ENOENT) return meta_.forget_dead_members(pack);
+        if (!scan.ok()) return scan.error();
+        if (!scan->damage.ok()) {
+            log_warning("a pack is left as it is", {{"why", scan->damage.error().detail()}});
+            return {};
+        }
+        uint64_t all = 0;
+        for (const PackMember& member : scan->members) all += member.stored;
+        if (noted.bytes * 2 < all) return {};
+        PackMembers members = TRY(members_of(meta_, pack, *scan));
+        if (members.live.empty()) {
+            TRY(remove_dead_pack(store_, meta_, pool_, pack));
+            ++done_.packs;
+        } else if (members.live_bytes * 2 <= members.bytes) {
+            TRY(move(pack, members.live));
+        }
+        return {};
+    }
+    const Compacted& done() const { return done_; }
+
+private:
+    using Live = PackMembers::Live;
+
+    Status move(BlobId pack, const std::vector<Live>& live) {
+        std::vector<Live> some;
+        uint64_t room = 0;
+        for (const Live& member : live) {
+            const uint64_t more = room_in_segment(member.member.stored);
+            if (room + more > kSegmentRoom) TRY(move_together(pack, std::exchange(some, {}))), room = 0;
+            room += more;
+            some.push_back(member);
+        }
+        return move_together(pack, some);
+    }
+
+    Status move_together(BlobId pack, const std::vector<Live>& live) {
+        std::vector<ToPack> copies;
+        std::vector<Live> copied;
+        int64_t bytes = 0;
+        for (const Live& one : live) {
+            Buffers read = TRY(this->read(pack, one.member));
+            if (read.empty()) continue;
+            copies.push_back({.ino = one.member.ino, .version = one.version + 1, .bytes = std::move(read)});
+            copied.push_back(one);
+            bytes += one.member.stored;
+        }
+        if (copies.empty()) return {};
+        auto extents = TRY(data_.store_packed(copies));
+        Status first_error;
+        for (size_t i = 0; i < copied.size(); ++i) {
+            auto moved = tell(extent_of(pack, copied[i].member), extents[i], copied[i]);
+            data_.packed(extents[i].blob, !moved.ok());
+            if (moved.ok()) ++done_.files;
+            else if (moved.code() != ECANCELED && moved.code() != ESTALE && first_error.ok()) first_error = moved;
+        }
+        clock_.sleep_ns(bytes * kNsPerSecond / kBytesPerSecond);
+        return first_error;
+    }
+
+    // None: it is damaged, and stays where it is.
+    Result<Buffers> read(BlobId pack, const PackMember& member) {
+        Transfer transfer{.direction = Transfer::Direction::read, .object = pack_object(pool_, pack)};
+        transfer.offset = member.offset;
+        Buffer bytes = transfer.bytes = Buffer::allocate(member.stored);
+        const size_t got = TRY(store_.transfer(std::move(transfer)));
+        Status sound = check_packed(extent_of(pack, member), {bytes.slice(0, got)});
+        if (sound) return Buffers{bytes};
+        log_error("a file is damaged", {{"inode", hex(raw(member.ino))}, {"why", sound.error().detail()}});
+        return Buffers();
+    }
+
+    Status tell(const Extent& from, const Extent& to, const Live& one) {
+        auto changed = meta_.change(one.member.ino, [&](InodeChange& change) -> Status {
+            Inode& inode = change.inode;
+            auto& extents = inode.map.extents;
+            auto at = std::find(extents.begin(), extents.end(), from);
+            if (inode.content_version != one.version || at == extents.end()) return fail(ECANCELED);
+            *at = to;
+            ++inode.content_version;
+            change.freed = {from};
+            return {};
+        });
+        return changed ? Status() : Status(changed.error());
+    }
+
+    Store& store_;
+    Meta& meta_;
+    Data& data_;
+    Clock& clock_;
+    const Pool pool_ = Layout().pool;
+    Compacted done_;
+};
+
+}  // namespace
+
+// ESTALE: it was purged, or never made.
+Result<PackMembers> members_of(Meta& meta, BlobId pack, const PackScan& scan) {
+    PackMembers members;
+    for (const PackMember& member : scan.members) {
+        members.bytes += member.stored;
+        const Extent extent = extent_of(pack, member);
+        auto inode = meta.get(member.ino);
+        if (!inode && inode.code() != ESTALE) return inode.error();
+        bool is_live = inode && std::any_of(inode->map.extents.begin(), inode->map.extents.end(),
+                                            [&](const Extent& e) { return is_of(member, pack, e); });
+        if (!is_live) {
+            members.dead.push_back(extent);
+            continue;
+        }
+        members.live.push_back({member, inode->content_version});
+        members.live_bytes += member.stored;
+    }
+    return members;
+}
+
+// Beside its members a pack has little: 48 bytes for each, and 4 KiB a segment.
+Result<PackEnd> remove_if_dead(Store& store, Meta& meta, BlobId pack) {
+    const Pool pool = Layout().pool;
+    if (TRY(meta.is_in_reach(pack))) return PackEnd::in_use;
+    const uint64_t dead = TRY(meta.dead_bytes(pack));
+    auto there = store.ask(std::move(Query(pack_object(pool, pack)).stat()));
+    if (!there && there.code() != ENOENT) return there.error();
+    if (there && dead < there->size - there->size / 16) return PackEnd::stays;
+    if (there) {
+        auto scan = TRY(scan_pack(store, pool, pack));
+        if (!scan.damage.ok() || !TRY(members_of(meta, pack, scan)).live.empty()) return PackEnd::stays;
+    }
+    TRY(remove_dead_pack(store, meta, pool, pack));
+    return PackEnd::removed;
+}
+
+// That they are dead may be in this mount's memory only: were it to die now, they would live again.
+Status remove_dead_pack(Store& store, Meta& meta, Pool pool, BlobId pack) {
+    TRY(meta.commit());
+    Status removed = store.apply(std::move(Mutation(pack_object(pool, pack)).remove()));
+    if (!removed && removed.code() != ENOENT) return removed;
+    return meta.forget_dead_members(pack);
+}
+
+Result<Compacted> compact_packs(Store& store, Meta& meta, Data& data, Clock& clock, const std::atomic<bool>& stopping) {
+    Compaction compaction(store, meta, data, clock);
+    for (const Meta::DeadMembers& noted : TRY(meta.dead_members())) {
+        if (stopping) break;
+        TRY(compaction.look_at(noted));
+    }
+    return compaction.done();
+}
+
+}  // namespace meshfs

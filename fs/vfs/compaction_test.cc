@@ -1,0 +1,226 @@
+// Packs whose files went: hints, removal, compaction; what a mount that died had packed.
+#include "fs/vfs/compaction.h"
+
+#include "fs/meta/format.h"
+#include "fs/vfs/check/check.h"
+#include "fs/vfs/data_hooks.h"
+#include "fs/vfs/leavings.h"
+#include "fs/vfs/packing_fixture.h"
+#include "fs/vfs/purger.h"
+
+namespace meshfs::test {
+namespace {
+
+class CompactionTest : public SmallFiles {
+protected:
+    static Result<Compacted> gc(Mount& mount) {
+        std::atomic<bool> stopping{false};
+        Data data(*mount.store, Clock::system(), {}, data_hooks(*mount.meta));
+        TRY(mount.meta->collect());
+        TRY(Purger::purge_all(*mount.meta, data));
+        TRY(remove_leavings(*mount.store, *mount.meta, data, stopping));
+        auto compacted = compact_packs(*mount.store, *mount.meta, data, Clock::system(), stopping);
+        data.stop();
+        return compacted;
+    }
+    // Files first .. end - 1, of which only those from `kept` on stay; by a mount that is over then.
+    void make_half_dead(uint64_t end, uint64_t kept) {
+        auto a = mount_alone();
+        write(*a, end);
+        ASSERT_OK(a->vfs->syncfs());
+        for (uint64_t i = 0; i < kept; ++i) ASSERT_OK(a->unlink(name(i)));
+    }
+    size_t hints() {
+        size_t count = 0;
+        for (uint64_t n = 0; n < kDeadMembersObjects; ++n) {
+            auto answer = raw_.ask(std::move(Query(dead_members_object(BlobId{n})).range("", "")));
+            if (answer.ok()) count += answer->ranges.at(0).entries.size();
+        }
+        return count;
+    }
+    void expect_clean(Mount& mount) {
+        CheckOptions options;
+        options.deep = true;
+        options.found = [&](const Finding& f) { ADD_FAILURE() << f.object << " " << f.key << " " << f.path << ": " << f.what; };
+        must(check_volume(*mount.meta, options));
+    }
+};
+
+TEST_F(CompactionTest, WhatLivesIsMovedAndThePackGoes) {
+    make_half_dead(60, 40);
+    const std::string old = *objects("p.").begin();
+    auto c = mount_alone();
+    EXPECT_EQ(must(gc(*c)).files, 20u);
+    EXPECT_EQ(hints(), 40u);
+    expect_whole(*c, 40, 60);
+    EXPECT_TRUE(objects("p.").contains(old)) << "who has it open reads there";
+    EXPECT_EQ(must(gc(*c)).packs, 1u);
+    EXPECT_FALSE(objects("p.").contains(old));
+    EXPECT_EQ(objects("p.").size(), 1u);
+    EXPECT_EQ(hints(), 0u);
+    expect_whole(*c, 40, 60);
+    expect_clean(*c);
+    EXPECT_EQ(must(gc(*c)).files, 0u);
+}
+
+TEST_F(CompactionTest, WhatLivesMostlyStays) {
+    make_half_dead(60, 20);
+    auto c = mount_alone();
+    EXPECT_EQ(must(gc(*c)).files, 0u);
+    EXPECT_EQ(hints(), 20u);
+    expect_whole(*c, 20, 60);
+}
+
+TEST_F(CompactionTest, OfAPackOfWhichNothingLivesNothingIsCopied) {
+    make_half_dead(60, 60);
+    auto c = mount_alone();
+    Compacted done = must(gc(*c));
+    EXPECT_EQ(done.files, 0u);
+    EXPECT_EQ(done.packs, 1u);
+    EXPECT_TRUE(objects("p.").empty());
+    EXPECT_EQ(hints(), 0u);
+}
+
+// Its hints say that all is dead, and they are wrong.
+TEST_F(CompactionTest, HintsDecideNothing) {
+    make_half_dead(10, 0);
+    auto c = mount_alone();
+    std::vector<Extent> all;
+    for (uint64_t i = 0; i < 10; ++i)
+        for (const Extent& e : must(c->stat(name(i))).inode.map.extents) all.push_back(e);
+    must(c->meta->note_dead_members(all));
+    EXPECT_EQ(must(gc(*c)).packs, 0u);
+    expect_whole(*c, 0, 10);
+}
+
+TEST_F(CompactionTest, AFileThatChangesMeanwhileKeepsItsChange) {
+    make_half_dead(60, 40);
+    auto c = mount_alone();
+    uint64_t handle = must(c->open(name(50))).handle;
+    ASSERT_OK(c->write(handle, 0, "in memory"));
+    EXPECT_EQ(must(gc(*c)).files, 20u);
+    ASSERT_OK(c->close(handle));
+    ASSERT_OK(c->vfs->syncfs());
+    must(gc(*c));
+    EXPECT_TRUE(must(c->read_file(name(50))) == bytes_of(50, 16'000).replace(0, 9, "in memory"));
+    expect_whole(*c, 51, 60);
+}
+
+TEST_F(CompactionTest, APackThatItsMountMayStillPublishIsLeftAlone) {
+    auto a = mount();
+    write(*a, 10);
+    ASSERT_OK(a->vfs->syncfs());
+    for (uint64_t i = 0; i < 10; ++i) ASSERT_OK(a->unlink(name(i)));
+    ASSERT_OK(a->vfs->syncfs());
+    auto c = mount();
+    must(gc(*c));
+    EXPECT_EQ(objects("p.").size(), 1u);
+    a.reset();
+    must(gc(*c));
+    EXPECT_EQ(objects("p.").size(), 0u);
+}
+
+// One that has read of a pack opens it again where it is by now.
+TEST_F(CompactionTest, WhoHasAFileOpenAllTheWhileReadsOn) {
+    make_half_dead(60, 40);
+    settings_.read_only = options_.read_only = true;  // it has no session that could be declared dead
+    auto reader = mount();
+    settings_.read_only = options_.read_only = false;
+    uint64_t handle = must(reader->open(name(50), O_RDONLY)).handle;
+    EXPECT_TRUE(must(reader->read(handle, 0, 10)) == bytes_of(50, 10));
+    const auto old = objects("p.");
+    {
+        auto c = mount_alone();
+        must(gc(*c));
+        must(gc(*c));
+    }
+    EXPECT_FALSE(objects("p.").contains(*old.begin()));
+    EXPECT_TRUE(must(reader->read(handle, 0, 16'000)) == bytes_of(50, 16'000));
+    EXPECT_OK(reader->close(handle));
+}
+
+TEST_F(CompactionTest, ADamagedFileStaysWhereItIsAndIsToldAlone) {
+    make_half_dead(60, 40);
+    const Extent hit = must(mount_alone()->stat(name(50))).inode.map.extents.at(0);
+    must(raw_.apply(std::move(Mutation(pack_object(1, hit.blob)).write(hit.blob_offset + 9, Buffer::copy_of("!")))));
+    auto c = mount_alone();
+    EXPECT_EQ(must(gc(*c)).files, 19u);
+    must(gc(*c));
+    EXPECT_ERRNO(c->read_file(name(50)), EIO);
+    expect_whole(*c, 40, 50);
+    expect_whole(*c, 51, 60);
+}
+
+TEST_F(CompactionTest, WhereverItDiesNothingIsLostAndTheNextOneGoesOn) {
+    int died = 0;
+    for (int writes = 0; writes < 100; ++writes) {
+        make_half_dead(12, 8);
+        auto left = std::make_shared<std::atomic<int>>(1'000'000);
+        auto c = mount_dying(left, true);
+        *left = writes;
+        for (int round = 0; round < 2 && gc(*c); ++round) {
+        }
+        bool is_dead = *left < 0;
+        c->kill();
+        c.reset();
+        died += is_dead;
+        auto b = mount_alone();
+        expect_whole(*b, 8, 12);
+        if (HasFatalFailure()) return;
+        if (!is_dead) break;
+    }
+    EXPECT_GE(died, 6);
+    auto b = mount_alone();
+    for (int round = 0; round < 3; ++round) must(gc(*b));
+    expect_whole(*b, 8, 12);
+    expect_clean(*b);
+    EXPECT_LE(objects("p.").size(), 1u);
+    for (uint64_t i = 8; i < 12; ++i) ASSERT_OK(b->unlink(name(i)));
+    b.reset();
+    auto last = mount_alone();
+    for (int round = 0; round < 3; ++round) must(gc(*last));
+    EXPECT_TRUE(objects("").empty()) << objects("").size() << " objects are left, one is " << *objects("").begin();
+    EXPECT_EQ(hints(), 0u);
+}
+
+// Segments that were stored and never published, and such of which some were: found by the reach of the dead.
+TEST_F(CompactionTest, WhatADeadMountHadPackedGoesUnlessAFileHasIt) {
+    for (int writes = 0; writes < 20; ++writes) {
+        auto left = std::make_shared<std::atomic<int>>(1'000'000);
+        auto a = mount_dying(left, false);
+        (void)a->mkdir("/d");
+        ASSERT_OK(a->vfs->syncfs());
+        const Ino directory = a->ino("/d");
+        *left = writes;
+        for (uint64_t i = 0; i < 5; ++i) (void)try_write(*a, directory, std::to_string(i), bytes_of(i, 16'000));
+        (void)a->vfs->syncfs();
+        a->kill();
+        a.reset();
+        auto c = mount_alone();
+        must(gc(*c));
+        expect_clean(*c);
+        for (const auto& found : c->names("/d"))
+            if (found[0] != '.') ASSERT_OK(c->unlink("/d/" + found));
+        c.reset();
+        c = mount_alone();
+        for (int round = 0; round < 2; ++round) must(gc(*c));
+        EXPECT_TRUE(objects("").empty()) << "after " << writes << " writes";
+    }
+}
+
+TEST_F(CompactionTest, AnErrorOfTheStoreRemovesNothing) {
+    make_half_dead(60, 60);
+    auto c = mount_alone();
+    Data data(*c->store, Clock::system(), {}, data_hooks(*c->meta));
+    must(c->meta->collect());
+    must(Purger::purge_all(*c->meta, data));
+    std::atomic<bool> stopping{false};
+    c->faults->set_plan({.error = 1});
+    EXPECT_ERRNO(compact_packs(*c->store, *c->meta, data, Clock::system(), stopping), EIO);
+    c->faults->set_plan({});
+    EXPECT_EQ(objects("p.").size(), 1u);
+    EXPECT_EQ(must(compact_packs(*c->store, *c->meta, data, Clock::system(), stopping)).packs, 1u);
+}
+
+}  // namespace
+}  // namespace meshfs::test
