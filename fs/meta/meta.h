@@ -207,9 +207,10 @@ public:
     struct LeftReach {
         SessionId session{};
         BlobId first{}, last{};        // of the blobs
-        Ino home{};                    // of the first, 0: packs; the others' is the same, or
+        Ino home{};                    // of the first; the others' is the same, or
         bool homes_rise = false;       // one more each
         uint64_t first_object = 0, last_object = 0;
+        bool are_packs() const { return home == Ino{} && !homes_rise; }
     };
     Result<std::vector<LeftReach>> left_reaches();
     Result<bool> cleared(const LeftReach& reach);  // true: that was the last of its session, which is gone, too

@@ -107,7 +107,7 @@ Result<Leavings> remove_leavings(Store& store, Meta& meta, Data& data, const std
             if (stopping) return removed;
             BlobId blob{raw(reach.first) + i};
             Ino home{raw(reach.home) + (reach.homes_rise ? i : 0)};
-            removed.objects += reach.home == Ino{}
+            removed.objects += reach.are_packs()
                                    ? TRY(remover.remove_pack(blob))
                                    : TRY(remover.remove(blob, home, reach.first_object, reach.last_object));
         }
