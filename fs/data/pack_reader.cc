@@ -51,10 +51,6 @@ bool PackReader::is_in_order(BlobId pack, ByteRange range) {
 
 // needed: so many bytes of the run must be there.  A pack may have grown since a run was kept.
 void PackReader::read_run(Pool pool, Place place, uint64_t needed, Then<Buffer> then) {
-    auto enough = [needed, place, then = std::move(then)](const Result<Buffer>& bytes) {
-        if (bytes && bytes->size() < needed) return then(not_there(place.first, place.second * kRunBytes + bytes->size()));
-        then(bytes);
-    };
     Buffer kept;
     {
         MutexLock lock(mutex_);
@@ -65,18 +61,18 @@ void PackReader::read_run(Pool pool, Place place, uint64_t needed, Then<Buffer> 
             bool is_under_way = !run.waiting.empty();
             if (run.is_there) std::erase(order_, place);
             run.is_there = false;
-            run.waiting.push_back(enough);
+            run.waiting.push_back({needed, !is_under_way, std::move(then)});
             if (is_under_way) return;
         }
     }
-    if (!kept.empty()) return enough(kept);
+    if (!kept.empty()) return then(kept);
     fetch(pool, place.first, {place.second * kRunBytes, kRunBytes}, true,
-          [this, place](const Result<Buffer>& bytes) { ended(place, bytes); });
+          [this, pool, place](const Result<Buffer>& bytes) { ended(pool, place, bytes); });
 }
 
-// With the last answer this object may go: it is not touched after the lock.
-void PackReader::ended(Place place, const Result<Buffer>& bytes) {
-    std::vector<Then<Buffer>> waiting;
+// With the last answer this object may go: it is not touched after that.
+void PackReader::ended(Pool pool, Place place, const Result<Buffer>& bytes) {
+    std::vector<Waiting> waiting;
     {
         MutexLock lock(mutex_);
         Run& run = runs_[place];
@@ -93,7 +89,15 @@ void PackReader::ended(Place place, const Result<Buffer>& bytes) {
             order_.pop_front();
         }
     }
-    for (auto& then : waiting) then(bytes);
+    // Who came while it was under way may know of bytes that were stored meanwhile.
+    const uint64_t there = bytes ? bytes->size() : 0;
+    auto is_answered = [&](const Waiting& one) { return one.has_fetched || one.needed <= there || !(bytes || bytes.code() == ESTALE); };
+    auto again = std::stable_partition(waiting.begin(), waiting.end(), is_answered);
+    for (auto one = again; one != waiting.end(); ++one) read_run(pool, place, one->needed, std::move(one->then));
+    for (auto one = waiting.begin(); one != again; ++one) {
+        if (bytes && there < one->needed) one->then(not_there(place.first, place.second * kRunBytes + there));
+        else one->then(bytes);
+    }
 }
 
 // may_be_short: a run is cut off by the end of the pack.

@@ -27,14 +27,19 @@ private:
     static constexpr uint64_t kNearBytes = 256u << 10;  // so close behind the last read: in order
     static constexpr size_t kPlacesMax = 16;            // packs that are read at the same time
     using Place = std::pair<BlobId, uint64_t>;          // a run by its number in the pack
+    struct Waiting {
+        uint64_t needed;   // so many bytes of the run must be there
+        bool has_fetched;  // it is not from before the call
+        Then<Buffer> then;
+    };
     struct Run {
         bool is_there = false;
         Buffer bytes;  // short: the pack ended there
-        std::vector<Then<Buffer>> waiting;
+        std::vector<Waiting> waiting;
     };
     bool is_in_order(BlobId pack, ByteRange range);
     void read_run(Pool pool, Place place, uint64_t needed, Then<Buffer> then);
-    void ended(Place place, const Result<Buffer>& bytes);
+    void ended(Pool pool, Place place, const Result<Buffer>& bytes);
     void fetch(Pool pool, BlobId pack, ByteRange range, bool may_be_short, Then<Buffer> then);
 
     Store& store_;

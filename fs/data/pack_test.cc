@@ -10,6 +10,7 @@
 #include "fs/data/data.h"
 #include "fs/data/extents.h"
 #include "fs/data/holding_store.h"
+#include "fs/data/pack_reader.h"
 #include "fs/data/pack_scan.h"
 #include "fs/store/fault_store.h"
 #include "fs/store/metered_store.h"
@@ -71,6 +72,56 @@ TEST(PackSegment, IsRefusedIfAnyBitOfItsFrontIsWrongOrItIsAnotherOne) {
     EXPECT_EQ(parse_segment(sound, kPack, 2, 4096).code(), EIO);
     EXPECT_EQ(parse_segment(std::string_view(sound).substr(0, 100), kPack, 2, 8192).code(), EIO);
     EXPECT_EQ(parse_segment("", kPack, 2, 8192).code(), EIO);
+}
+
+// Answers what it read when it is told to.
+class SlowReads final : public ForwardingStore {
+public:
+    using ForwardingStore::ForwardingStore;
+    using ForwardingStore::start;
+    void start(Transfer transfer, Then<size_t> then) override {
+        if (transfer.direction == Transfer::Direction::write) return inner_.start(std::move(transfer), std::move(then));
+        inner_.start(std::move(transfer), [this, then = std::move(then)](Result<size_t> got) {
+            if (!is_slow) return then(std::move(got));
+            answers.push_back([then, got] { then(got); });
+            come.count();
+        });
+    }
+    std::atomic<bool> is_slow{false};
+    std::vector<std::function<void()>> answers;
+    Counted come;
+};
+
+TEST(PackReaderTest, WhoAsksForWhatWasStoredDuringAFetchGetsIt) {
+    SlowReads store(std::make_unique<MemoryStore>(std::make_shared<MemoryCluster>()));
+    const std::string bytes = bytes_of(1, 30'000);
+    auto add = [&](uint64_t from, uint64_t end) {
+        Transfer transfer{.direction = Transfer::Direction::write, .object = pack_object(Pool{1}, kPack), .offset = from};
+        transfer.bytes = Buffer::copy_of(bytes.substr(from, end - from));
+        ASSERT_TRUE(store.transfer(std::move(transfer)).ok());
+    };
+    add(0, 10'000);
+    {
+        PackReader reader(store);
+        Counted told;
+        auto read = [&](ByteRange range) {
+            reader.read(Pool{1}, kPack, range, [&, range](const Result<Buffers>& got) {
+                EXPECT_TRUE(got.ok() && join(*got) == bytes.substr(range.offset, range.length)) << range.offset;
+                told.count();
+            });
+        };
+        read({0, 1'000});
+        told.wait_for(1);
+        store.is_slow = true;
+        read({1'000, 1'000});  // in order: the run, as far as it goes now
+        store.come.wait_for(1);
+        add(10'000, 30'000);
+        read({2'000, 28'000});
+        store.is_slow = false;
+        store.answers.front()();
+        told.wait_for(3);
+    }
+    store.stop();
 }
 
 class Packed : public testing::Test {

@@ -58,7 +58,10 @@ bool is_of_records(const Query& query) {
 
 }  // namespace
 
-HeldGroups::~HeldGroups() { stop_thread(); }
+HeldGroups::~HeldGroups() {
+    stop_thread();
+    on_due(nullptr);
+}
 
 void HeldGroups::stop_thread() {
     {
@@ -220,13 +223,11 @@ bool HeldGroups::enter_found(const ObjectName& group, const Lease& lease, const 
 
 // Of a group that has nothing unwritten.
 std::optional<Status> HeldGroups::change_flags(const HeldPtr& held, uint8_t flags) {
-    if ((flags & Lease::write_through) != 0) pay(held);
     Lease from, to;
     {
         MutexLock lock(held->mutex);
-        held->is_wanted = false;
         bool is_it = held->state == Held::State::held && held->lease.flags != flags && held->is_written();
-        if (!is_it || held->owes) return {};
+        if (!is_it || held->owes) return {};  // what is owed is paid soon, and then it is quiet later
         held->state = Held::State::changing;
         to = from = held->lease;
     }

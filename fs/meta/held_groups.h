@@ -64,11 +64,13 @@ public:
     bool recall(const std::string& group);
 
     // What is to be in the group before anybody else can read it, and is not yet: with a debt that its holder pays then, with
-    // the lease as it is still.  On the thread that lets go of the group, which holds no Mutex and waits: `pay` may call
-    // this store about that group and its session, and about no other.  Null: it is not called any more once this returns.
+    // the lease as it is still.  On a thread for that, which is waited for by who lets go of the group: `pay` may call this
+    // store about that group and its session, and about no other.  Where nothing is stored for the lease time the group goes
+    // unpaid: an OSD that is silent must not keep a group from everybody.  Null: `pay` is not called any more once this returns.
     void on_due(std::function<void(GroupId)> pay);
-    // False: others can read the group, or soon will.  True: `pay` is called before they can.  Never blocks.
-    bool owe(GroupId group);
+    // False: others can read the group, or soon will, or `may`, which is given the copy, says so.  True: `pay` is called before
+    // they can.  Never blocks.
+    bool owe(GroupId group, const std::function<bool(const Mirror&)>& may);
 
     LeaseUsage usage() const;  // without directories
 
@@ -143,10 +145,6 @@ private:
     void open_quiet();
     void forget_unused();
 
-    Gate paying_;  // entered around `pay_`
-    Mutex pay_mutex_;
-    std::function<void(GroupId)> pay_ GUARDED_BY(pay_mutex_);
-
     Clock& clock_;
     const Options options_;
     std::atomic<int64_t> commit_ns_;
@@ -190,6 +188,13 @@ private:
 
     std::atomic<uint64_t> bytes_{0};  // of all copies
     std::atomic<uint64_t> batches_{0}, records_{0};  // written
+
+    // Of debts (held_debts.cc).
+    static constexpr size_t kPayers = 4, kPayersQueueMax = 65536;
+    Mutex pay_mutex_;
+    std::function<void(GroupId)> pay_ GUARDED_BY(pay_mutex_);
+    std::shared_ptr<Executor> payers_ GUARDED_BY(pay_mutex_);
+    std::atomic<bool> is_unpaid_{false};  // one went so, and none was paid since
 
     Mutex wake_mutex_;
     CondVar woken_;

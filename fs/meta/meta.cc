@@ -225,8 +225,8 @@ Result<bool> Meta::is_alive(SessionId other) {
         [&](MetaCore& core) -> Result<bool> { return TRY(core.look_at(other)) == SessionState::alive; });
 }
 
-bool Meta::owe(Ino ino) {
-    return with([&](MetaCore& core) { return core.held.owe(place_of(ino).group); });
+bool Meta::owe(Ino ino, uint64_t content_version) {
+    return with([&](MetaCore& core) { return ops::owe(core, ino, content_version); });
 }
 void Meta::on_due(std::function<void(GroupId)> pay) {
     MutexLock lock(anew_mutex_);

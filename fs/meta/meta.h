@@ -192,8 +192,8 @@ public:
     // --- what may wait: a file this mount has written and closed, while nobody else can see it.  True: its group, the one
     // that it was born in, is held, and before anybody else can read that, `pay` is called: on the thread that lets go of it, in
     // any call.  It may wait, and call change(), get() and what is about data ids, of numbers born in that group.  Null: it is not
-    // called any more once this returns.
-    bool owe(Ino ino);  // never blocks
+    // called any more once this returns.  It is waited for, but no longer than the lease time: then they see the file later.
+    bool owe(Ino ino, uint64_t content_version);  // of the inode as it is known here.  Never blocks
     void on_due(std::function<void(GroupId)> pay);
 
     // --- data ids: where blobs of this session may lie, recorded in s.<session> before they do

@@ -35,6 +35,7 @@ public:
     SessionId id() const { return id_; }
     // On stores of one process always: nobody else judges.
     bool is_in_window() const;
+    int64_t lease_ns() const { return lease_ns_; }
     int64_t window_left_ns() const;  // 0: it is not
     // ESHUTDOWN: somebody declared this session dead.
     Status check_alive() const;

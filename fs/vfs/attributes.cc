@@ -86,7 +86,7 @@ Result<Inode> change_size(VfsCore& core, const Caller& caller, Ino ino, const Se
     auto cut = [&]() -> Result<std::optional<Inode>> {
         std::optional<Inode> changed;
         TRY(core.change_bytes(*file, [&]() -> Status {
-            TRY(file->data->truncate(*set.size));
+            TRY(core.publisher->on_stored_bytes(*file, [&] { return file->data->truncate(*set.size); }));
             {
                 MutexLock lock(file->mutex);
                 file->times_set = now;

@@ -63,6 +63,29 @@ TEST_F(CompactionTest, WhatLivesIsMovedAndThePackGoes) {
     EXPECT_EQ(must(gc(*c)).files, 0u);
 }
 
+TEST_F(CompactionTest, FilesThatAreOpenWhileTheyMoveCanBeChanged) {
+    make_half_dead(60, 40);
+    auto c = mount_alone();
+    std::vector<uint64_t> open;
+    for (uint64_t i = 40; i < 45; ++i) open.push_back(must(c->open(name(i))).handle);
+    EXPECT_EQ(must(gc(*c)).files, 20u);
+    EXPECT_EQ(must(gc(*c)).packs, 1u);
+    SetAttributes cut;
+    cut.size = 5'000;
+    cut.handle = open[0];
+    EXPECT_OK(c->vfs->setattr(c->root, c->ino(name(40)), cut));
+    EXPECT_OK(c->vfs->fallocate(open[1], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, {100, 50}, false));
+    EXPECT_EQ(must(c->vfs->seek(open[2], 0, SEEK_HOLE)), 16'000u);
+    EXPECT_OK(c->write(open[3], 10, "changed"));
+    EXPECT_OK(c->vfs->fsync(open[3], true));
+    EXPECT_OK(c->read(open[4], 0, 16'000));
+    for (uint64_t handle : open) EXPECT_OK(c->close(handle));
+    EXPECT_TRUE(must(c->read_file(name(40))) == bytes_of(40, 16'000).substr(0, 5'000));
+    EXPECT_TRUE(must(c->read_file(name(41))) == bytes_of(41, 16'000).replace(100, 50, std::string(50, '\0')));
+    EXPECT_TRUE(must(c->read_file(name(43))) == bytes_of(43, 16'000).replace(10, 7, "changed"));
+    expect_whole(*c, 44, 60);
+}
+
 TEST_F(CompactionTest, WhatLivesMostlyStays) {
     make_half_dead(60, 20);
     auto c = mount_alone();

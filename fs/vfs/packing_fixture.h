@@ -13,7 +13,9 @@ namespace meshfs::test {
 class DyingStore final : public ForwardingStore {
 public:
     DyingStore(std::unique_ptr<Store> inner, std::shared_ptr<std::atomic<int>> left)
-        : ForwardingStore(std::move(inner)), left_(std::move(left)) {}
+        : ForwardingStore(std::move(inner)), left_(std::move(left)) {
+        if (*left_ < 0) static_cast<FaultStore&>(inner_).kill();  // nor does it come back as another client
+    }
     void start(Mutation mutation, Then<void> then) override {
         count();
         inner_.start(std::move(mutation), std::move(then));
@@ -33,10 +35,51 @@ private:
     const std::shared_ptr<std::atomic<int>> left_;  // the test's, too
 };
 
+// Bytes of files that are written while it is silent reach the store once it speaks again.
+class SilentStore final : public ForwardingStore {
+public:
+    using ForwardingStore::ForwardingStore;
+    void be_silent() {
+        MutexLock lock(mutex_);
+        is_silent_ = true;
+    }
+    // Returns when a write has come.
+    void wait_for_write() {
+        MutexLock lock(mutex_);
+        while (waiting_.empty()) come_.wait(mutex_);
+    }
+    void speak() {
+        std::vector<std::function<void()>> waiting;
+        {
+            MutexLock lock(mutex_);
+            is_silent_ = false;
+            waiting.swap(waiting_);
+        }
+        for (auto& call : waiting) call();
+    }
+    void start(Transfer transfer, Then<size_t> then) override {
+        {
+            MutexLock lock(mutex_);
+            if (is_silent_ && transfer.direction == Transfer::Direction::write) {
+                waiting_.push_back([this, transfer, then] { inner_.start(transfer, then); });
+                return come_.notify_all();
+            }
+        }
+        inner_.start(std::move(transfer), std::move(then));
+    }
+    using ForwardingStore::start;
+
+private:
+    Mutex mutex_;
+    CondVar come_;
+    bool is_silent_ GUARDED_BY(mutex_) = false;
+    std::vector<std::function<void()>> waiting_ GUARDED_BY(mutex_);
+};
+
 class SmallFiles : public testing::Test {
 protected:
-    SmallFiles() : cluster_(std::make_shared<MemoryCluster>()), raw_(cluster_) {
-        must(format_volume(raw_, Clock::system(), {.lease_seconds = 5}));
+    explicit SmallFiles(int lease_seconds = 5) : cluster_(std::make_shared<MemoryCluster>()), raw_(cluster_) {
+        must(format_volume(raw_, Clock::system(), {.lease_seconds = lease_seconds}));
         settings_.commit_ns = 3600 * kNsPerSecond;  // nothing happens by itself
         options_.commit_ns = settings_.commit_ns;
         options_.hold = true;
@@ -45,6 +88,13 @@ protected:
 
     std::unique_ptr<Mount> mount(const Mount::Wrap& wrap = nullptr) {
         return std::make_unique<Mount>(cluster_, settings_, options_, wrap);
+    }
+    std::unique_ptr<Mount> mount_silent(SilentStore*& silent) {
+        return mount([&silent](std::unique_ptr<Store> inner) {
+            auto store = std::make_unique<SilentStore>(std::move(inner));
+            silent = store.get();
+            return store;
+        });
     }
     // Nobody else can be there: what a dead one had is free at once.
     std::unique_ptr<Mount> mount_alone() {

@@ -2,9 +2,9 @@
 // group that this mount has for itself is memory only.
 //
 // A file that is closed must be seen by others who open it then.  While nobody else can read its group, nobody opens it: so
-// it is only *owed*, and Meta has it paid before the group can be read (Meta::owe).  Who pays may be anybody who lets go of
-// a group, and waits for nothing but the store, and the turn of files that lie in that group: whoever has one of those is not
-// waiting for a group.  So only a file that is in the group it was born in is owed.
+// it is only *owed*, and Meta has it paid before the group can be read (Meta::owe).  Who pays is waited for by one who lets go of
+// a group, and waits for nothing but the store and the turn of files that are owed: those lie in that group, so whoever
+// has such a turn is waiting for no other, or settles the debt first.
 #include <algorithm>
 
 #include "fs/base/log.h"
@@ -15,16 +15,16 @@ namespace meshfs {
 
 bool Publisher::owe_in_turn(const std::shared_ptr<OpenInode>& file) {
     const bool is_alone = meta_.keep_name_ns() > 0;
-    const bool is_unknown_to_others = is_alone || file->is_new;
-    if (file->role != OpenInode::Role::none || !is_unknown_to_others || !file->data->can_pack()) return false;
-    settle(*file);
-    const uint64_t size = file->data->size();
-    if (owed_ + size > kOwedMax) return false;
+    const uint64_t before = file->owed, size = file->data->size();
+    const bool may_wait = file->role == OpenInode::Role::none && (is_alone || file->is_new) && file->data->can_pack() &&
+                          owed_ - before + size <= kOwedMax;
+    if (!may_wait) return false;
     // Before Meta is asked: whoever pays from then on finds it.
     file->owed = size;
-    owed_ += size;
-    if (!is_alone && !is_seen_by_nobody(*file)) {
-        settle(*file);
+    owed_ += size - before;
+    if (!is_alone && !meta_.owe(file->ino, file->version)) {
+        // An earlier close of it was told already: that debt stays until it is published, and who has to pay waits for that.
+        if (before == 0) settle(*file);
         return false;
     }
     mark_dirty(file);
@@ -35,15 +35,12 @@ bool Publisher::owe_in_turn(const std::shared_ptr<OpenInode>& file) {
     return true;
 }
 
-// Looked at after Meta has agreed: from then on nobody moves it or writes it before it was paid.
-bool Publisher::is_seen_by_nobody(const OpenInode& file) {
-    if (!meta_.owe(file.ino)) return false;
-    auto inode = meta_.get(file.ino);
-    return inode.ok() && inode->from.group == place_of(file.ino).group && inode->links == 1 && inode->writer == kNobody &&
-           inode->content_version == file.version;
+void Publisher::settle(OpenInode& file) {
+    const uint64_t owed = file.owed.exchange(0);
+    if (owed == 0) return;
+    owed_ -= owed;
+    file.turn.look_again();
 }
-
-void Publisher::settle(OpenInode& file) { owed_ -= file.owed.exchange(0); }
 
 bool Publisher::may_go_together(OpenInode& file) {
     if (file.role != OpenInode::Role::none) return false;
@@ -125,8 +122,8 @@ void Publisher::pay(GroupId group) {
     Files others = owed;
     for (const Files& together : take_together(others, Which::all)) store_together(together);
     for (const auto& file : owed) {
-        MyTurn turn(file->turn);
-        if (file->owed == 0) continue;
+        if (!file->turn.take_unless([&file] { return file->owed == 0; })) continue;
+        TurnTaken turn(file->turn);
         if (auto done = publish_in_turn(*file); !done)
             log_error("a file's bytes could not be stored before others look at it; they are kept and tried again",
                       {{"inode", hex(raw(file->ino))}, {"error", done.error().text()}});

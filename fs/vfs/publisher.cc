@@ -13,15 +13,18 @@ Result<std::optional<Inode>> Publisher::publish(OpenInode& file, const Also& als
     return publish_in_turn(file, also);
 }
 
+Result<Publication> Publisher::flush_in_turn(OpenInode& file) {
+    auto flushed = on_stored_bytes(file, [&file] { return file.data->flush(); });
+    if (!flushed) note_error(file, flushed.error());
+    return flushed;
+}
+
 // While the inode names this mount as its writer nobody takes it for stable, so bytes may change where they are.
 Status Publisher::publish_data(OpenInode& file) {
     MyTurn turn(file.turn);
     if (file.role == OpenInode::Role::alone) {
-        auto flushed = file.data->flush();
-        if (!flushed) {
-            note_error(file, flushed.error());
-            return flushed.error();
-        }
+        auto flushed = flush_in_turn(file);
+        if (!flushed) return flushed.error();
         if (!flushed->changes_map) return {};
     }
     TRY(publish_in_turn(file));
@@ -30,12 +33,8 @@ Status Publisher::publish_data(OpenInode& file) {
 
 Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const Also& also) {
     for (int round = 0; round < kRoundsMax; ++round) {
-        auto flushed = file.data->flush();
-        if (flushed.code() == ESTALE && looks_anew_in_turn(file)) continue;
-        if (!flushed) {
-            note_error(file, flushed.error());
-            return flushed.error();
-        }
+        auto flushed = flush_in_turn(file);
+        if (!flushed) return flushed.error();
         const Publication& what = *flushed;
         Time touched, times_set;
         std::optional<Time> atime;

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "fs/base/clock.h"
@@ -57,6 +58,15 @@ public:
     void pay(GroupId group);
     void pay_all();
     void pay_soon();  // never blocks
+    // What `call` does with stored bytes of the file, again if it was told ESTALE: gc has moved them meanwhile.  With the turn.
+    template <class Call>
+    std::invoke_result_t<Call> on_stored_bytes(OpenInode& file, const Call& call) {
+        for (int round = 0;; ++round) {
+            auto done = call();
+            if (done.code() != ESTALE) return done;
+            if (round == kRoundsMax || !looks_anew_in_turn(file)) return fail(EIO, done.error().detail());
+        }
+    }
     // It has whole objects to store: a sender does it, in turns with other files.  Never blocks.
     void send_soon(const std::shared_ptr<OpenInode>& file);
     // Queues all that was marked.  From the housekeeping thread.
@@ -76,7 +86,6 @@ private:
     static constexpr int kRoundsMax = 64;  // of two mounts that publish at each other
     static constexpr uint64_t kOwedMax = 64u << 20;  // bytes; past it close publishes
     using Files = std::vector<std::shared_ptr<OpenInode>>;
-    bool is_seen_by_nobody(const OpenInode& file);
     bool may_go_together(OpenInode& file);
     enum class Which : uint8_t { all, full };
     std::vector<Files> take_together(Files& files, Which which);
@@ -87,6 +96,7 @@ private:
     void publish_together(const Files& files);
     void settle(OpenInode& file);
     void publish_taken(const std::shared_ptr<OpenInode>& file);
+    Result<Publication> flush_in_turn(OpenInode& file);
     bool looks_anew_in_turn(OpenInode& file);
     bool is_unlinked(Ino ino);
     Status rebase(OpenInode& file, const Inode& inode);

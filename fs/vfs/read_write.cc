@@ -188,16 +188,16 @@ Status Vfs::fallocate(uint64_t number, int mode, ByteRange range, bool kill_priv
     OpenInode& file = *handle->file;
     if (kill_priv) TRY(kill_privileges(*core_, file));
     if (core_->has_flagged) TRY(check_may_allocate(TRY(meta_.get(handle->ino)), mode));
-    Status done = core_->change_bytes(file, [&]() -> Status {
+    auto allocate = [&]() -> Status {
         switch (mode & ~FALLOC_FL_KEEP_SIZE) {
-            case 0: TRY(file.data->reserve(range, keep_size)); break;
-            case FALLOC_FL_ZERO_RANGE: TRY(file.data->zero(range, keep_size)); break;
-            case FALLOC_FL_PUNCH_HOLE:
-                if (!keep_size) return fail(EOPNOTSUPP);
-                TRY(file.data->punch(range));
-                break;
+            case 0: return file.data->reserve(range, keep_size);
+            case FALLOC_FL_ZERO_RANGE: return file.data->zero(range, keep_size);
+            case FALLOC_FL_PUNCH_HOLE: return keep_size ? file.data->punch(range) : Status(fail(EOPNOTSUPP));
             default: return fail(EOPNOTSUPP);  // COLLAPSE and INSERT would move bytes in place
         }
+    };
+    Status done = core_->change_bytes(file, [&]() -> Status {
+        TRY(core_->publisher->on_stored_bytes(file, allocate));
         MutexLock lock(file.mutex);
         file.touched = core_->clock.now();
         return {};
@@ -214,8 +214,9 @@ Result<uint64_t> Vfs::seek(uint64_t number, uint64_t offset, int whence) {
     if (handle->kind != Handle::Kind::file) return fail(EINVAL);
     if (whence != SEEK_DATA && whence != SEEK_HOLE) return fail(EINVAL);
     TRY(look_anew(*core_, *handle->file));
-    MyTurn turn(handle->file->turn);
-    return handle->file->data->seek(offset, whence == SEEK_HOLE);
+    OpenInode& file = *handle->file;
+    MyTurn turn(file.turn);
+    return core_->publisher->on_stored_bytes(file, [&] { return file.data->seek(offset, whence == SEEK_HOLE); });
 }
 
 // Through the daemon's memory, a chunk at a time; answers what was copied, less only at the end of the source.

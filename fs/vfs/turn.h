@@ -18,6 +18,19 @@ public:
         while (taken_) free_.wait(mutex_);
         taken_ = true;
     }
+    // False: it was not taken, since there was no need any more; whoever makes it so says look_again().
+    template <class Needless>
+    bool take_unless(const Needless& is_needless) {
+        MutexLock lock(mutex_);
+        while (taken_ && !is_needless()) free_.wait(mutex_);
+        if (!is_needless()) return taken_ = true;
+        free_.notify_one();  // that it is free may have been told to this one alone
+        return false;
+    }
+    void look_again() {
+        MutexLock lock(mutex_);
+        free_.notify_all();
+    }
     bool try_take() {
         MutexLock lock(mutex_);
         if (taken_) return false;

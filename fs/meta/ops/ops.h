@@ -39,6 +39,7 @@ Result<bool> cleared(MetaCore& core, const Meta::LeftReach& reach);
 Result<bool> is_in_reach(MetaCore& core, BlobId blob);
 
 // --- packs
+bool owe(MetaCore& core, Ino ino, uint64_t content_version);
 Status note_dead_members(MetaCore& core, const std::vector<Extent>& members);
 Result<std::vector<Meta::DeadMembers>> dead_members(MetaCore& core);
 Result<uint64_t> dead_bytes(MetaCore& core, BlobId pack);
