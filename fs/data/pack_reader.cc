@@ -91,7 +91,8 @@ void PackReader::ended(Pool pool, Place place, const Result<Buffer>& bytes) {
     }
     // Who came while it was under way may know of bytes that were stored meanwhile.
     const uint64_t there = bytes ? bytes->size() : 0;
-    auto is_answered = [&](const Waiting& one) { return one.has_fetched || one.needed <= there || !(bytes || bytes.code() == ESTALE); };
+    const bool may_have_grown = bytes || bytes.code() == ESTALE;
+    auto is_answered = [&](const Waiting& one) { return one.has_fetched || one.needed <= there || !may_have_grown; };
     auto again = std::stable_partition(waiting.begin(), waiting.end(), is_answered);
     for (auto one = again; one != waiting.end(); ++one) read_run(pool, place, one->needed, std::move(one->then));
     for (auto one = waiting.begin(); one != again; ++one) {

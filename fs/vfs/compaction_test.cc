@@ -5,7 +5,7 @@
 #include "fs/vfs/check/check.h"
 #include "fs/vfs/data_hooks.h"
 #include "fs/vfs/leavings.h"
-#include "fs/vfs/packing_fixture.h"
+#include "test/small_files.h"
 #include "fs/vfs/purger.h"
 
 namespace meshfs::test {

@@ -1,7 +1,7 @@
 // What a mount owes when others come to look, while files go elsewhere, are closed again, or cannot be stored.
 #include <thread>
 
-#include "fs/vfs/packing_fixture.h"
+#include "test/small_files.h"
 
 namespace meshfs::test {
 namespace {

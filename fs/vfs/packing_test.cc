@@ -3,7 +3,7 @@
 
 #include "fs/store/source.h"
 #include "fs/vfs/check/check.h"
-#include "fs/vfs/packing_fixture.h"
+#include "test/small_files.h"
 
 namespace meshfs::test {
 namespace {

@@ -56,7 +56,7 @@ void read_stored(VfsCore& core, const std::shared_ptr<Handle>& handle, ByteRange
                  bool is_looked_at) {
     const bool is_current = is_looked_at || !core.is_shared;
     const uint64_t version = handle->file->version;
-    handle->file->data->read(range, is_current, [&core, handle, range, then = std::move(then), is_current, version](Result<Buffers> bytes) {
+    auto told = [&core, handle, range, then = std::move(then), is_current, version](Result<Buffers> bytes) {
         if (bytes || bytes.code() != ESTALE) return then(std::move(bytes));
         bool is_posted = core.workers->try_post([&core, handle, range, then, is_current, version, missing = bytes.error()] {
             auto newer = has_newer_map(core, *handle->file, version);
@@ -66,7 +66,8 @@ void read_stored(VfsCore& core, const std::shared_ptr<Handle>& handle, ByteRange
             then(fail(EIO));
         });
         if (!is_posted) then(fail(EIO));
-    });
+    };
+    handle->file->data->read(range, is_current, std::move(told));
 }
 
 struct Write {
