@@ -76,6 +76,23 @@ private:
     std::vector<std::function<void()>> waiting_ GUARDED_BY(mutex_);
 };
 
+// Has no room for bytes while it is told so; used by one mount only.
+class FullStore final : public ForwardingStore {
+public:
+    FullStore(std::unique_ptr<Store> inner, std::shared_ptr<std::atomic<bool>> is_full)
+        : ForwardingStore(std::move(inner)), is_full_(std::move(is_full)) {}
+    void start(Transfer transfer, Then<size_t> then) override {
+        if (transfer.direction == Transfer::Direction::read || !*is_full_)
+            return inner_.start(std::move(transfer), std::move(then));
+        inner_.start(Query(std::move(transfer.object)).stat(), [then = std::move(then)](const Result<Answer>&) { then(fail(ENOSPC)); });
+    }
+    using ForwardingStore::start;
+    bool is_exclusive() const override { return true; }
+
+private:
+    const std::shared_ptr<std::atomic<bool>> is_full_;
+};
+
 class SmallFiles : public testing::Test {
 protected:
     explicit SmallFiles(int lease_seconds = 5) : cluster_(std::make_shared<MemoryCluster>()), raw_(cluster_) {
@@ -95,6 +112,9 @@ protected:
             silent = store.get();
             return store;
         });
+    }
+    std::unique_ptr<Mount> mount_full(const std::shared_ptr<std::atomic<bool>>& is_full) {
+        return mount([is_full](std::unique_ptr<Store> inner) { return std::make_unique<FullStore>(std::move(inner), is_full); });
     }
     // Nobody else can be there: what a dead one had is free at once.
     std::unique_ptr<Mount> mount_alone() {

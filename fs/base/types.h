@@ -22,6 +22,8 @@ constexpr auto raw(Id id) {
     return static_cast<std::underlying_type_t<Id>>(id);
 }
 
+constexpr SessionId session_of(BlobId blob) { return SessionId{static_cast<uint32_t>(raw(blob) >> 32)}; }
+
 inline constexpr Ino kRootIno{1};
 inline constexpr int kSlotBits = 24;
 inline constexpr uint64_t kPluginInoBit = uint64_t{1} << 63;

@@ -5,12 +5,6 @@
 #include "fs/data/core.h"
 
 namespace meshfs {
-namespace {
-
-SessionId session_of(BlobId blob) { return SessionId{static_cast<uint32_t>(raw(blob) >> 32)}; }
-
-}  // namespace
-
 Result<std::vector<Extent>> Packer::store(const std::vector<ToPack>& files) {
     uint64_t room = 0;
     for (const ToPack& file : files) room += room_in_segment(size_of(file.bytes));

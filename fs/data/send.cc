@@ -102,7 +102,7 @@ std::vector<FileDataNow::SendingAt> FileDataNow::take(ByteRange range) {
     std::vector<SendingAt> taken;
     auto parts = dirty_.take(range);
     const BlobId last = open_end(map_.extents);
-    const bool is_own = SessionId{static_cast<uint32_t>(raw(last) >> 32)} == core_->session();
+    const bool is_own = session_of(last) == core_->session();
     for (size_t i = 0; i < parts.size();) {
         ByteRange run{parts[i].offset, parts[i].bytes.size()};
         while (++i < parts.size() && parts[i].offset == run.end()) run.length += parts[i].bytes.size();

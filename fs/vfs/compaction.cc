@@ -13,12 +13,40 @@ namespace {
 
 constexpr int64_t kBytesPerSecond = 64 << 20;  // moved: others use the store, too
 
+uint64_t stored_bytes(const PackScan& scan) {
+    uint64_t bytes = 0;
+    for (const PackMember& member : scan.members) bytes += member.stored;
+    return bytes;
+}
+
 class Compaction {
 public:
     Compaction(Store& store, Meta& meta, Data& data, Clock& clock)
         : store_(store), meta_(meta), data_(data), clock_(clock) {}
 
+    // What takes no room comes first: on a full store the rest fails.
+    Result<Compacted> run(const std::vector<Meta::DeadMembers>& noted, const std::atomic<bool>& stopping) {
+        std::vector<BlobId> half_dead;
+        for (auto it = noted.begin(); it != noted.end() && !stopping && !is_over_; ++it)
+            if (go_on(look_at(*it)) && is_half_dead_) half_dead.push_back(it->pack);
+        for (auto it = half_dead.begin(); it != half_dead.end() && !stopping && !is_over_; ++it) go_on(move_out_of(*it));
+        if (!first_error_.ok()) return first_error_.error();
+        return done_;
+    }
+
+private:
+    using Live = PackMembers::Live;
+
+    // What is wrong with one pack keeps no other; nor does one that a mount has removed meanwhile.
+    bool go_on(const Status& of_one) {
+        if (of_one.ok() || of_one.code() == ENOENT) return of_one.ok();
+        if (first_error_.ok()) first_error_ = of_one;
+        is_over_ = of_one.code() == ESHUTDOWN || of_one.code() == ENOSPC || of_one.code() == EDQUOT;
+        return false;
+    }
+
     Status look_at(const Meta::DeadMembers& noted) {
+        is_half_dead_ = false;
         const BlobId pack = noted.pack;
         if (TRY(meta_.is_in_reach(pack))) return {};
         auto scan = scan_pack(store_, pool_, pack);
@@ -28,22 +56,20 @@ public:
             log_warning("a pack is left as it is", {{"why", scan->damage.error().detail()}});
             return {};
         }
-        uint64_t all = 0;
-        for (const PackMember& member : scan->members) all += member.stored;
-        if (noted.bytes * 2 < all) return {};
+        if (noted.bytes * 2 < stored_bytes(*scan)) return {};
         PackMembers members = TRY(members_of(meta_, pack, *scan));
         if (members.live.empty()) {
             TRY(remove_dead_pack(store_, meta_, pool_, pack));
             ++done_.packs;
-        } else if (members.live_bytes * 2 <= members.bytes) {
-            TRY(move(pack, members.live));
         }
+        is_half_dead_ = !members.live.empty() && members.live_bytes * 2 <= members.bytes;
         return {};
     }
-    const Compacted& done() const { return done_; }
 
-private:
-    using Live = PackMembers::Live;
+    Status move_out_of(BlobId pack) {
+        auto scan = TRY(scan_pack(store_, pool_, pack));
+        return move(pack, TRY(members_of(meta_, pack, scan)).live);
+    }
 
     Status move(BlobId pack, const std::vector<Live>& live) {
         std::vector<Live> some;
@@ -95,6 +121,8 @@ private:
 
     Status tell(const Extent& from, const Extent& to, const Live& one) {
         auto changed = meta_.change(one.member.ino, [&](InodeChange& change) -> Status {
+            // Of a session that was declared dead meanwhile others may have removed what it stored.
+            if (session_of(to.blob) != meta_.session()) return fail(ECANCELED);
             Inode& inode = change.inode;
             auto& extents = inode.map.extents;
             auto at = std::find(extents.begin(), extents.end(), from);
@@ -112,6 +140,9 @@ private:
     Data& data_;
     Clock& clock_;
     const Pool pool_ = Layout().pool;
+    bool is_half_dead_ = false;  // what was looked at
+    bool is_over_ = false;
+    Status first_error_;
     Compacted done_;
 };
 
@@ -137,17 +168,17 @@ Result<PackMembers> members_of(Meta& meta, BlobId pack, const PackScan& scan) {
     return members;
 }
 
-// Beside its members a pack has little: 48 bytes for each, and 4 KiB a segment.
 Result<PackEnd> remove_if_dead(Store& store, Meta& meta, BlobId pack) {
     const Pool pool = Layout().pool;
     if (TRY(meta.is_in_reach(pack))) return PackEnd::in_use;
     const uint64_t dead = TRY(meta.dead_bytes(pack));
     auto there = store.ask(std::move(Query(pack_object(pool, pack)).stat()));
     if (!there && there.code() != ENOENT) return there.error();
-    if (there && dead < there->size - there->size / 16) return PackEnd::stays;
+    if (there && dead * 2 < there->size) return PackEnd::stays;  // beside its members a pack has less than those
     if (there) {
         auto scan = TRY(scan_pack(store, pool, pack));
-        if (!scan.damage.ok() || !TRY(members_of(meta, pack, scan)).live.empty()) return PackEnd::stays;
+        bool may_be_dead = scan.damage.ok() && dead >= stored_bytes(scan);
+        if (!may_be_dead || !TRY(members_of(meta, pack, scan)).live.empty()) return PackEnd::stays;
     }
     TRY(remove_dead_pack(store, meta, pool, pack));
     return PackEnd::removed;
@@ -162,12 +193,7 @@ Status remove_dead_pack(Store& store, Meta& meta, Pool pool, BlobId pack) {
 }
 
 Result<Compacted> compact_packs(Store& store, Meta& meta, Data& data, Clock& clock, const std::atomic<bool>& stopping) {
-    Compaction compaction(store, meta, data, clock);
-    for (const Meta::DeadMembers& noted : TRY(meta.dead_members())) {
-        if (stopping) break;
-        TRY(compaction.look_at(noted));
-    }
-    return compaction.done();
+    return Compaction(store, meta, data, clock).run(TRY(meta.dead_members()), stopping);
 }
 
 }  // namespace meshfs

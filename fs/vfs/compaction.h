@@ -33,7 +33,8 @@ struct Compacted {
     uint64_t files = 0;  // moved; what they were in goes once it was purged
 };
 // Part of gc, after remove_leavings().  `data` has hooks, for it writes.  Packs that a session may still write to or publish
-// are not looked at.  Blocks; any error ends it, at any step, and what was not done is found again.
+// are not looked at.  Blocks.  An error keeps no other pack, unless there is no room or the session is over; the first one is
+// returned at the end, and what was not done is found again.
 Result<Compacted> compact_packs(Store& store, Meta& meta, Data& data, Clock& clock, const std::atomic<bool>& stopping);
 
 }  // namespace meshfs

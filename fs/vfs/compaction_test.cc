@@ -1,6 +1,9 @@
 // Packs whose files went: hints, removal, compaction; what a mount that died had packed.
 #include "fs/vfs/compaction.h"
 
+#include <thread>
+
+#include "fs/base/wire.h"
 #include "fs/meta/format.h"
 #include "fs/vfs/check/check.h"
 #include "fs/vfs/data_hooks.h"
@@ -13,6 +16,7 @@ namespace {
 
 class CompactionTest : public SmallFiles {
 protected:
+    CompactionTest() : SmallFiles(1) {}
     static Result<Compacted> gc(Mount& mount) {
         std::atomic<bool> stopping{false};
         Data data(*mount.store, Clock::system(), {}, data_hooks(*mount.meta));
@@ -84,6 +88,73 @@ TEST_F(CompactionTest, FilesThatAreOpenWhileTheyMoveCanBeChanged) {
     EXPECT_TRUE(must(c->read_file(name(41))) == bytes_of(41, 16'000).replace(100, 50, std::string(50, '\0')));
     EXPECT_TRUE(must(c->read_file(name(43))) == bytes_of(43, 16'000).replace(10, 7, "changed"));
     expect_whole(*c, 44, 60);
+}
+
+// An hour of a program that writes two small files a second leaves packs of tiny segments.
+TEST_F(CompactionTest, APackOfSmallSegmentsGoesByItselfOnceNothingOfItLives) {
+    {
+        auto a = mount_alone();
+        write(*a, 2, 5'000);
+    }
+    ASSERT_EQ(objects("p.").size(), 1u);
+    const BlobId pack{must(parse_hex(objects("p.").begin()->substr(2)))};
+    auto b = mount_alone();
+    Data data(*b->store, Clock::system(), {}, data_hooks(*b->meta));
+    for (uint64_t i = 0; i < 2; ++i) {
+        EXPECT_EQ(must(remove_if_dead(*b->store, *b->meta, pack)), PackEnd::stays);
+        ASSERT_OK(b->unlink(name(i)));
+        must(Purger::purge_all(*b->meta, data));
+    }
+    EXPECT_EQ(must(remove_if_dead(*b->store, *b->meta, pack)), PackEnd::removed);
+    EXPECT_TRUE(objects("p.").empty());
+    data.stop();
+}
+
+TEST_F(CompactionTest, WithoutRoomWhatIsDeadGoesAllTheSame) {
+    make_half_dead(60, 40);
+    {
+        auto a = mount_alone();
+        for (uint64_t i = 100; i < 110; ++i) ASSERT_OK(a->write_file(name(i), bytes_of(i, 16'000)));
+        ASSERT_OK(a->vfs->syncfs());
+        for (uint64_t i = 100; i < 110; ++i) ASSERT_OK(a->unlink(name(i)));
+    }
+    const auto before = objects("p.");
+    ASSERT_EQ(before.size(), 2u);
+    auto is_full = std::make_shared<std::atomic<bool>>(true);
+    auto c = mount_full(is_full);
+    EXPECT_ERRNO(gc(*c), ENOSPC);
+    EXPECT_EQ(objects("p.").size(), 1u) << "the other one is dead";
+    *is_full = false;
+    EXPECT_EQ(must(gc(*c)).files, 20u);
+    expect_whole(*c, 40, 60);
+}
+
+// Another mount writes, reads by maps that are old, and has a file open that has no name.
+TEST_F(CompactionTest, BesideAnotherMountNothingItUsesIsLost) {
+    auto a = mount(), b = mount();
+    write(*a, 60);
+    ASSERT_OK(a->vfs->syncfs());
+    const uint64_t nameless = must(b->open(name(50))).handle, reader = must(b->open(name(51), O_RDONLY)).handle,
+                   writer = must(b->open(name(52))).handle;
+    EXPECT_EQ(must(b->read(reader, 0, 16)), bytes_of(51, 16));
+    ASSERT_OK(b->write(writer, 100, "changed"));
+    for (uint64_t i = 0; i < 40; ++i) ASSERT_OK(a->unlink(name(i)));
+    ASSERT_OK(a->unlink(name(50)));
+    for (int round = 0; round < 3; ++round) {
+        ASSERT_OK(a->vfs->syncfs());
+        (void)must(gc(*a));
+        EXPECT_TRUE(must(b->read(nameless, 0, 20'000)) == bytes_of(50, 16'000));
+        EXPECT_TRUE(must(b->read(reader, 0, 20'000)) == bytes_of(51, 16'000));
+        std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // longer than readers may be late
+    }
+    ASSERT_OK(b->close(writer));
+    EXPECT_TRUE(must(a->read_file(name(52))) == bytes_of(52, 16'000).replace(100, 7, "changed"));
+    ASSERT_OK(b->close(nameless));
+    ASSERT_OK(b->close(reader));
+    expect_whole(*a, 40, 50), expect_whole(*b, 53, 60);
+    ASSERT_OK(a->vfs->syncfs());
+    ASSERT_OK(b->vfs->syncfs());
+    expect_clean(*a);
 }
 
 TEST_F(CompactionTest, WhatLivesMostlyStays) {

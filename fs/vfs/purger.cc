@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "fs/base/log.h"
+#include "fs/base/wire.h"
 #include "fs/vfs/compaction.h"
 
 namespace meshfs {
@@ -39,8 +40,7 @@ void Purger::wake() {
     if (is_running_.exchange(true)) return;
     bool posted = thread_.try_post([this] {
         auto gone = purge_all(meta_, data_, &stopping_, &waiting_, &packs_);
-        Status removed = gone ? remove_dead_packs() : Status();
-        if (!removed) gone = removed.error();
+        if (gone) remove_dead_packs();
         if (!gone && gone.code() != ESHUTDOWN)
             log_warning("what is deleted could not be purged; tried again later", {{"error", gone.error().text()}});
         is_running_ = false;
@@ -48,14 +48,15 @@ void Purger::wake() {
     if (!posted) is_running_ = false;
 }
 
-// Such as this mount may still write to, which it knows without asking, are looked at again.
-Status Purger::remove_dead_packs() {
+// Such as this mount may still write to, which it knows without asking, are looked at again; others are gc's then.
+void Purger::remove_dead_packs() {
     for (auto pack = packs_.begin(); pack != packs_.end() && !stopping_;) {
-        const PackEnd end = TRY(remove_if_dead(store_, meta_, *pack));
-        bool is_own = SessionId{static_cast<uint32_t>(raw(*pack) >> 32)} == meta_.session();
-        pack = end == PackEnd::in_use && is_own ? std::next(pack) : packs_.erase(pack);
+        auto end = remove_if_dead(store_, meta_, *pack);
+        if (!end && end.code() != ESHUTDOWN)
+            log_warning("a pack could not be removed; gc will", {{"pack", hex(raw(*pack))}, {"error", end.error().text()}});
+        bool is_own = session_of(*pack) == meta_.session();
+        pack = end && *end == PackEnd::in_use && is_own ? std::next(pack) : packs_.erase(pack);
     }
-    return {};
 }
 
 void Purger::stop() {

@@ -25,7 +25,7 @@ public:
                                       std::atomic<uint64_t>* waiting = nullptr, std::set<BlobId>* packs = nullptr);
 
 private:
-    Status remove_dead_packs();
+    void remove_dead_packs();
 
     static constexpr size_t kPacksMax = 1024;  // past it gc finds them
     Store& store_;

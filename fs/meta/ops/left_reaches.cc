@@ -52,7 +52,7 @@ Result<std::vector<Meta::LeftReach>> left_reaches(MetaCore& core) {
 }
 
 Result<bool> is_in_reach(MetaCore& core, BlobId blob) {
-    const SessionId session{static_cast<uint32_t>(raw(blob) >> 32)};
+    const SessionId session = session_of(blob);
     if (session == core.session_id()) return core.reaches.lives(blob);
     std::vector<Meta::LeftReach> reaches;
     TRY(read_reaches(core, session, reaches));

@@ -46,7 +46,7 @@ Result<std::vector<std::string>> wrong_in_map(Scene& scene, const Inode& inode) 
         wrong.push_back(extent_text(map.extents.back()) + " ends behind the file's size, " +
                         std::to_string(map.size));
     for (const Extent& extent : map.extents) {
-        SessionId maker{static_cast<uint32_t>(raw(extent.blob) >> 32)};
+        SessionId maker = session_of(extent.blob);
         if (!TRY(scene.is_given(maker)) || maker == kNobody)
             wrong.push_back(extent_text(extent) + " that was never given out");
         else if (extent.kind == Extent::Kind::packed) {
