@@ -43,11 +43,6 @@ public:
         MutexLock lock(mutex_);
         is_silent_ = true;
     }
-    // Returns when a write has come.
-    void wait_for_write() {
-        MutexLock lock(mutex_);
-        while (waiting_.empty()) come_.wait(mutex_);
-    }
     void speak() {
         std::vector<std::function<void()>> waiting;
         {
@@ -62,7 +57,7 @@ public:
             MutexLock lock(mutex_);
             if (is_silent_ && transfer.direction == Transfer::Direction::write) {
                 waiting_.push_back([this, transfer, then] { inner_.start(transfer, then); });
-                return come_.notify_all();
+                return;
             }
         }
         inner_.start(std::move(transfer), std::move(then));
@@ -71,7 +66,6 @@ public:
 
 private:
     Mutex mutex_;
-    CondVar come_;
     bool is_silent_ GUARDED_BY(mutex_) = false;
     std::vector<std::function<void()>> waiting_ GUARDED_BY(mutex_);
 };

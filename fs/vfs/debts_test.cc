@@ -11,22 +11,23 @@ TEST_F(SmallFiles, WhatWasClosedIsSeenWhileItIsClosedAgain) {
     SilentStore* silent = nullptr;
     auto a = mount_silent(silent), b = mount();
     const std::string bytes = bytes_of(1, 16'000), full(1u << 20, 'x');
-    must(a->mkdir("/d"));
+    must(a->mkdir("/d")), must(a->mkdir("/e"));
     auto file = must(a->create("/d/file"));
     ASSERT_OK(a->write(file.handle, 0, bytes));
     ASSERT_OK(a->vfs->flush(file.handle, 0));
     silent->be_silent();
     // There is no room for what the second close has to wait with, so it is published by that.
-    for (int i = 0; i < 63; ++i) ASSERT_OK(a->write_file("/d/full" + std::to_string(i), full));
+    for (int i = 0; i < 63; ++i) ASSERT_OK(a->write_file("/e/full" + std::to_string(i), full));
     ASSERT_OK(a->write(file.handle, 16'000, full.substr(17'000)));
     std::thread closing([&] { ASSERT_OK(a->vfs->flush(file.handle, 0)); });
-    silent->wait_for_write();
+    const auto moment = std::chrono::milliseconds(300);
+    std::this_thread::sleep_for(moment);
     std::atomic<bool> has_read{false};
     std::thread reading([&] {
         EXPECT_TRUE(must(b->read_file("/d/file")).starts_with(bytes));
         has_read = true;
     });
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    std::this_thread::sleep_for(moment);
     EXPECT_FALSE(has_read) << "it was closed, and is not in the store";
     silent->speak();
     reading.join(), closing.join();
@@ -42,7 +43,7 @@ TEST_F(SmallFiles, FilesThatMoveWhileTheyAreWrittenKeepNobodyWaiting) {
     std::atomic<bool> is_over{false};
     auto write_and_move = [&](int first) {
         for (int i = first; i < kFiles; i += 2) {
-            const std::string at = "/b/" + std::to_string(i);
+            const std::string at = "/b/new" + std::to_string(i);
             auto file = must(a->create(at));
             ASSERT_OK(a->rename(at, i % 4 < 2 ? "/a/moved" + std::to_string(i) : "/d/moved" + std::to_string(i)));
             ASSERT_OK(a->write(file.handle, 0, bytes_of(static_cast<uint64_t>(i), 16'000)));
