@@ -117,7 +117,8 @@ int run(const GcArguments& arguments) {
         "%ld sessions that were no more\n%ld removed for good, %ld objects of data that no file had, %ld packs of small "
         "files (%ld files moved), %s freed\n",
         (*told)["groups"].get<long>(), (*told)["unlinked"].get<long>(), (*told)["nameless"].get<long>(),
-        (*told)["sessions"].get<long>(), (*told)["purged"].get<long>(), (*told)["objects_left_over"].get<long>(), (*told)["packs"].get<long>(), (*told)["files_moved"].get<long>(),
+        (*told)["sessions"].get<long>(), (*told)["purged"].get<long>(), (*told)["objects_left_over"].get<long>(),
+        (*told)["packs"].get<long>(), (*told)["files_moved"].get<long>(),
         human_bytes((*told)["bytes_freed"].get<uint64_t>()).c_str());
     return 0;
 }
