@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/base/mutex.h"
 #include "fs/meta/meta.h"
 #include "fs/store/fault_store.h"
 #include "fs/store/memory_store.h"
@@ -85,6 +86,8 @@ public:
                    const Wrap& wrap = nullptr) {
         auto connect = [this, cluster, wrap]() -> Result<std::unique_ptr<Store>> {
             auto faulty = std::make_unique<FaultStore>(std::make_unique<MemoryStore>(cluster));
+            MutexLock lock(killing_);
+            if (is_dead) faulty->kill();
             faults = faulty.get();
             return wrap ? wrap(std::move(faulty)) : std::unique_ptr<Store>(std::move(faulty));
         };
@@ -102,8 +105,9 @@ public:
 
     // As SIGKILL does: what has not reached the store never will.  Others find out by its silence.
     void kill() {
-        faults->kill();
+        MutexLock lock(killing_);  // it may be beginning anew
         is_dead = true;
+        faults->kill();
     }
 
     // --- the calls of tests, by path where that is shorter
@@ -188,6 +192,7 @@ public:
     }
 
     Caller root;
+    Mutex killing_;  // around what follows, where another thread may be beginning anew
     bool is_dead = false;
     FaultStore* faults = nullptr;
     std::unique_ptr<Store> store;

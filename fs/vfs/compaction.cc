@@ -29,7 +29,7 @@ public:
         std::vector<BlobId> half_dead;
         for (auto it = noted.begin(); it != noted.end() && !stopping && !is_over_; ++it)
             if (go_on(look_at(*it)) && is_half_dead_) half_dead.push_back(it->pack);
-        for (auto it = half_dead.begin(); it != half_dead.end() && !stopping && !is_over_; ++it) go_on(move_out_of(*it));
+        for (auto it = half_dead.begin(); it != half_dead.end() && !stopping && !is_over_ && !is_full_; ++it) go_on(move_out_of(*it));
         if (!first_error_.ok()) return first_error_.error();
         return done_;
     }
@@ -41,7 +41,8 @@ private:
     bool go_on(const Status& of_one) {
         if (of_one.ok() || of_one.code() == ENOENT) return of_one.ok();
         if (first_error_.ok()) first_error_ = of_one;
-        is_over_ = of_one.code() == ESHUTDOWN || of_one.code() == ENOSPC || of_one.code() == EDQUOT;
+        is_over_ |= of_one.code() == ESHUTDOWN;
+        is_full_ |= of_one.code() == ENOSPC || of_one.code() == EDQUOT;
         return false;
     }
 
@@ -141,7 +142,7 @@ private:
     Clock& clock_;
     const Pool pool_ = Layout().pool;
     bool is_half_dead_ = false;  // what was looked at
-    bool is_over_ = false;
+    bool is_over_ = false, is_full_ = false;
     Status first_error_;
     Compacted done_;
 };
