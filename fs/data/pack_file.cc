@@ -90,6 +90,9 @@ Status FileDataNow::unpack() {
     Dirty older;
     if (!is_covered) older = TRY(read_back(mine, std::vector<Moved>{Moved{{0, packed.length}, packed}}));
     MutexLock lock(mutex_);
+    // What was punched here before another mount, or gc, published that member.
+    if (clears_again_)
+        for (const ByteRange& range : cleared_) older.drop(range);
     uint64_t before = dirty_.bytes();
     dirty_.put_below(older);
     core_->budget.count(dirty_.bytes() - before);

@@ -362,6 +362,28 @@ TEST_F(Packed, BytesWrittenMeanwhileAreKept) {
     EXPECT_TRUE(is_packed(two));
 }
 
+// gc moves a member, or another mount writes it anew, after a hole was punched here and before that is published.
+TEST_F(Packed, HolesOfThisMountStayWhereAMemberWasMovedMeanwhile) {
+    for (bool is_cut : {false, true}) {
+        File one = file(1), two = file(2), other = file(3);
+        for (File* f : {&one, &two, &other}) write(*f, 0, bytes_of(1, 20'000));
+        pack({&one, &other});
+        publish(one), publish(other);
+        pack({&two, &other});
+        publish(two);
+        if (is_cut) {
+            ASSERT_TRUE(one.data->truncate(5'000).ok());
+        }
+        ASSERT_TRUE(one.data->punch({100, 50}).ok());
+        ASSERT_TRUE(one.data->rebase(two.map).ok());
+        publish(one);
+        reopen(one);
+        std::string expected = bytes_of(1, 20'000).replace(100, 50, std::string(50, '\0'));
+        if (is_cut) expected.resize(5'000);
+        EXPECT_TRUE(read(one) == expected) << is_cut;
+    }
+}
+
 TEST_F(Packed, WhatCannotBeStoredIsKeptAndStoredAloneThen) {
     File one = file(1), two = file(2);
     write(one, 0, bytes_of(1, 20'000));

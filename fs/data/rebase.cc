@@ -10,10 +10,12 @@ Status FileDataNow::rebase(const FileMap& map) {
     Exclusive alone(*this, Exclusive::Sends::have_ended);
     FileMap theirs = map, mine;
     std::vector<Moved> moved, unpacked;
+    std::vector<ByteRange> cleared;
     Extents freed;
     {
         MutexLock lock(mutex_);
         mine = map_;
+        cleared = cleared_;
         if (unpublished_) {
             note_left_over();
             // What is left of a pack's member after a cut is no member.
@@ -33,7 +35,9 @@ Status FileDataNow::rebase(const FileMap& map) {
         }
     }
     Dirty again = TRY(read_back(mine, moved));
-    again.put_below(TRY(read_back(theirs, unpacked)));
+    Dirty older = TRY(read_back(theirs, unpacked));
+    for (const ByteRange& range : cleared) older.drop(range);
+    again.put_below(older);
 
     MutexLock lock(mutex_);
     map_ = std::move(theirs);

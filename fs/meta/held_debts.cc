@@ -4,8 +4,15 @@
 #include "fs/meta/held_group.h"
 
 namespace meshfs {
+namespace {
 
-void HeldGroups::on_due(std::function<void(GroupId)> pay) {
+constexpr int64_t kUnpaidNs = 60 * kNsPerSecond;
+
+}  // namespace
+
+bool HeldGroups::is_unpaid() const { return Clock::system().boot_ns() < unpaid_until_; }
+
+void HeldGroups::on_due(std::function<bool(GroupId)> pay) {
     std::shared_ptr<Executor> old;
     {
         MutexLock lock(pay_mutex_);
@@ -17,7 +24,7 @@ void HeldGroups::on_due(std::function<void(GroupId)> pay) {
 }
 
 bool HeldGroups::owe(GroupId group, const std::function<bool(const Mirror&)>& may) {
-    if (is_synchronous_ || !may_answer()) return false;
+    if (is_synchronous_ || is_unpaid() || !may_answer()) return false;
     HeldPtr held = find(group_object(group).name);
     if (!held) return false;
     MutexLock lock(held->mutex);
@@ -26,35 +33,35 @@ bool HeldGroups::owe(GroupId group, const std::function<bool(const Mirror&)>& ma
     return held->owes = true;
 }
 
+// With the Held's mutex.  What is owed may have been stored since in the usual way, which nobody tells: that is found now.
+void HeldGroups::start_paying(const HeldPtr& held) {
+    if (held->is_paying || !held->owes) return;
+    const GroupId group{*parse_hex(std::string_view(held->object.name).substr(2))};
+    MutexLock lock(pay_mutex_);
+    auto task = [this, held, pay = pay_, group] {
+        const bool was_stored = pay(group);
+        MutexLock paid(held->mutex);
+        if (was_stored) unpaid_until_ = 0;
+        held->owes = held->is_paying = false;
+        held->changed.notify_all();
+    };
+    held->is_paying = payers_ && payers_->try_post(std::move(task));
+    if (held->is_paying) return;
+    held->owes = false;
+    if (payers_) log_warning("too much is to be stored before others look at it", {{"object", held->object.name}});
+}
+
 void HeldGroups::pay(const HeldPtr& held) {
-    std::shared_ptr<Executor> payers;
-    std::function<void(GroupId)> pay;
-    {
-        MutexLock lock(pay_mutex_);
-        payers = payers_;
-        pay = pay_;
-    }
-    auto number = parse_hex(std::string_view(held->object.name).substr(2));
     MutexLock lock(held->mutex);
     held->is_wanted = true;
-    if (!held->owes || held->state == Held::State::gone) return;
-    if (!held->is_paying) {
-        auto task = [this, held, pay, group = GroupId{number.ok() ? *number : 0}] {
-            pay(group);
-            is_unpaid_ = false;
-            MutexLock paid(held->mutex);
-            held->owes = held->is_paying = false;
-            held->changed.notify_all();
-        };
-        held->is_paying = payers && payers->try_post(std::move(task));
-        if (!held->is_paying) held->owes = false;
-    }
+    if (held->state == Held::State::gone) return;
+    start_paying(held);
     // One wait for all that go unpaid, one after the other.
-    const int64_t until = Clock::system().boot_ns() + (is_unpaid_ ? 0 : session_.load()->lease_ns());
+    const int64_t until = Clock::system().boot_ns() + (is_unpaid() ? 0 : session_.load()->lease_ns());
     while (held->owes && held->changed.wait_until(held->mutex, until)) {
     }
     if (!std::exchange(held->owes, false)) return;
-    is_unpaid_ = true;
+    unpaid_until_ = Clock::system().boot_ns() + kUnpaidNs;
     log_warning("files that were closed here could not be stored before others look at them; others see them later",
                 {{"object", held->object.name}});
 }

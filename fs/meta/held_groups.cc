@@ -227,7 +227,7 @@ std::optional<Status> HeldGroups::change_flags(const HeldPtr& held, uint8_t flag
     {
         MutexLock lock(held->mutex);
         bool is_it = held->state == Held::State::held && held->lease.flags != flags && held->is_written();
-        if (!is_it || held->owes) return {};  // what is owed is paid soon, and then it is quiet later
+        if (!is_it || held->owes) return {};
         held->state = Held::State::changing;
         to = from = held->lease;
     }
@@ -576,6 +576,10 @@ void HeldGroups::open_quiet() {
         {
             MutexLock lock(held->mutex);
             if (held->written_at > before) continue;
+            if (held->owes) {
+                start_paying(held);  // it is opened the next time
+                continue;
+            }
             MutexLock table(mutex_);
             quiet_.erase(held->object.name);
         }

@@ -66,8 +66,9 @@ public:
     // What is to be in the group before anybody else can read it, and is not yet: with a debt that its holder pays then, with
     // the lease as it is still.  On a thread for that, which is waited for by who lets go of the group: `pay` may call this
     // store about that group and its session, and about no other.  Where nothing is stored for the lease time the group goes
-    // unpaid: an OSD that is silent must not keep a group from everybody.  Null: `pay` is not called any more once this returns.
-    void on_due(std::function<void(GroupId)> pay);
+    // unpaid, and no more is owed for a minute, or until `pay` has said that something was stored: an OSD that is silent must not keep a group
+    // from everybody.  Null: `pay` is not called any more once this returns.
+    void on_due(std::function<bool(GroupId)> pay);
     // False: others can read the group, or soon will, or `may`, which is given the copy, says so.  True: `pay` is called before
     // they can.  Never blocks.
     bool owe(GroupId group, const std::function<bool(const Mirror&)>& may);
@@ -127,6 +128,8 @@ private:
 
     // There is nothing to pay of it afterwards, nor will be until the lease was changed, or is not.
     void pay(const HeldPtr& held);
+    bool is_unpaid() const;
+    void start_paying(const HeldPtr& held);
 
     // Writes what these have not written, or all; before it everything unborn.
     Status flush(const HeldPtr& only);
@@ -192,9 +195,9 @@ private:
     // Of debts (held_debts.cc).
     static constexpr size_t kPayers = 4, kPayersQueueMax = 65536;
     Mutex pay_mutex_;
-    std::function<void(GroupId)> pay_ GUARDED_BY(pay_mutex_);
+    std::function<bool(GroupId)> pay_ GUARDED_BY(pay_mutex_);
     std::shared_ptr<Executor> payers_ GUARDED_BY(pay_mutex_);
-    std::atomic<bool> is_unpaid_{false};  // one went so, and none was paid since
+    std::atomic<int64_t> unpaid_until_{0};  // by boot_ns(): one went so lately, and none was paid since
 
     Mutex wake_mutex_;
     CondVar woken_;

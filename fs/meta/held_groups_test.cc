@@ -365,11 +365,13 @@ protected:
             EXPECT_EQ(group_object(group), kGroup);
             EXPECT_TRUE(stored_lease().is_kept_by(core().session_id())) << "others read it already";
             EXPECT_FALSE(owe()) << "more would never end";
-            ASSERT_OK(change("npaid", "x"));
+            EXPECT_OK(change("npaid", "x"));
             ++paid_;
+            return true;
         });
         make_dirty();
     }
+    ~HeldDebtsTest() override { held_.on_due(nullptr); }
     bool owe(GroupId group = GroupId{0x77}, bool may = true) {
         return held_.owe(group, [may](const Mirror&) { return may; });
     }
@@ -396,16 +398,18 @@ TEST_F(HeldDebtsTest, ArePaidBeforeAnOperationTakesTheGroup) {
     EXPECT_EQ(stored("npaid"), "x");
 }
 
-TEST_F(HeldDebtsTest, KeepAGroupFromBeingReadByOthersUntilTheyArePaid) {
+// Or were stored in the usual way, which nobody tells.
+TEST_F(HeldDebtsTest, OfAQuietGroupArePaidAndThenOthersMayReadIt) {
     ASSERT_OK(held_.commit());
-    mount_->clock.advance_ns(kNsPerSecond);
     EXPECT_TRUE(owe());
-    held_.tend();
-    EXPECT_EQ(paid_, 0);
-    EXPECT_EQ(stored_lease().flags, Lease::kept);
-    EXPECT_TRUE(held_.recall(kGroup.name));
-    held_.tend();
+    for (int tries = 0; stored_lease().flags == Lease::kept && tries < 1000; ++tries) {
+        mount_->clock.advance_ns(kNsPerSecond);
+        meta().tick();
+        held_.tend();
+    }
     EXPECT_EQ(paid_, 1);
+    EXPECT_EQ(stored_lease().flags, Lease::kept | Lease::write_through);
+    EXPECT_EQ(stored("npaid"), "x");
 }
 
 TEST_F(HeldDebtsTest, AreRefusedWhereOthersMayLookAnyTime) {

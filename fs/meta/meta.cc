@@ -52,7 +52,9 @@ Result<SessionState> MetaCore::look_at(SessionId other) {
 // What lost answers left behind, each beat.
 static void tend(MetaCore& core) {
     if (!core.options.background) core.held.tend();
-    for (const auto& object : core.recalled.take()) let_go_of_leftover(core, {kMetaPool, object});
+    // By now it may be held, and letting go of that may take longer than a beat may be late.
+    for (const auto& object : core.recalled.take())
+        if (!core.held.recall(object)) let_go_of_leftover(core, {kMetaPool, object});
     tend_intents(core);
 }
 
@@ -228,7 +230,7 @@ Result<bool> Meta::is_alive(SessionId other) {
 bool Meta::owe(Ino ino, uint64_t content_version) {
     return with([&](MetaCore& core) { return ops::owe(core, ino, content_version); });
 }
-void Meta::on_due(std::function<void(GroupId)> pay) {
+void Meta::on_due(std::function<bool(GroupId)> pay) {
     MutexLock lock(anew_mutex_);
     due_ = pay;
     if (core_) core_->held.on_due(std::move(pay));

@@ -194,7 +194,7 @@ public:
     // any call.  It may wait, and call change(), get() and what is about data ids, of numbers born in that group.  Null: it is not
     // called any more once this returns.  It is waited for, but no longer than the lease time: then they see the file later.
     bool owe(Ino ino, uint64_t content_version);  // of the inode as it is known here.  Never blocks
-    void on_due(std::function<void(GroupId)> pay);
+    void on_due(std::function<bool(GroupId)> pay);  // true: something was stored, and all that was owed
 
     // --- data ids: where blobs of this session may lie, recorded in s.<session> before they do
     BlobId next_blob(Ino home);  // never blocks; home 0: a pack, whose members say which files it is of
@@ -307,7 +307,7 @@ private:
     std::function<void()> lost_hook_ GUARDED_BY(anew_mutex_), begun_hook_ GUARDED_BY(anew_mutex_);
     std::function<void(Ino)> room_wanted_ GUARDED_BY(anew_mutex_);
     std::function<void(const std::vector<Ino>&)> broken_ GUARDED_BY(anew_mutex_);
-    std::function<void(GroupId)> due_ GUARDED_BY(anew_mutex_);
+    std::function<bool(GroupId)> due_ GUARDED_BY(anew_mutex_);
     struct Legacy;  // of sessions that died, for the next one
     std::shared_ptr<Legacy> legacy_ GUARDED_BY(anew_mutex_);
     Mutex died_mutex_;

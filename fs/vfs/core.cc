@@ -43,7 +43,7 @@ VfsCore::VfsCore(Store& store_, Meta& meta_, Clock& clock_, VfsSettings settings
             return try_lock(ino, wanted, conflict);
         },
         std::move(watch));
-    if (sharing != nullptr) meta.on_due([this](GroupId group) { publisher->pay(group); });
+    if (sharing != nullptr) meta.on_due([this](GroupId group) { return publisher->pay(group); });
     meta.on_anew([this] { give_up_unpublished(); }, [this] { begin_anew(); });
     house_ = Thread("vfs-house", [this] { keep_house(); });
 }

@@ -115,20 +115,25 @@ void Publisher::pay_full_segments() {
 }
 
 // They stay marked, and whoever takes them then finds nothing to do.
-void Publisher::pay(GroupId group) {
+bool Publisher::pay(GroupId group) {
     Files owed;
     for (auto& file : open_inodes_.all())
         if (file->owed > 0 && place_of(file->ino).group == group) owed.push_back(file);
     Files others = owed;
     for (const Files& together : take_together(others, Which::all)) store_together(together);
+    bool was_stored = false, has_failed = false;
     for (const auto& file : owed) {
         if (!file->turn.take_unless([&file] { return file->owed == 0; })) continue;
         TurnTaken turn(file->turn);
-        if (auto done = publish_in_turn(*file); !done)
+        auto done = publish_in_turn(*file);
+        was_stored |= done.ok();
+        has_failed |= !done.ok();
+        if (!done)
             log_error("a file's bytes could not be stored before others look at it; they are kept and tried again",
                       {{"inode", hex(raw(file->ino))}, {"error", done.error().text()}});
         settle(*file);
     }
+    return was_stored && !has_failed;
 }
 
 }  // namespace meshfs

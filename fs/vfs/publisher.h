@@ -55,7 +55,7 @@ public:
     // within `commit`, it will be, stored together with others.  With the turn.
     bool owe_in_turn(const std::shared_ptr<OpenInode>& file);
     // What is owed is published; of a group, or all.  Errors are kept, and tried again.  Blocks; with no turn.
-    void pay(GroupId group);
+    bool pay(GroupId group);  // true: something was stored, and nothing failed
     void pay_all();
     void pay_soon();  // never blocks
     // What `call` does with stored bytes of the file, again if it was told ESTALE: gc has moved them meanwhile.  With the turn.
