@@ -42,6 +42,8 @@
 
 namespace meshfs::test {
 
+constexpr uint64_t kObject = 4u << 20;  // bytes of an object of a file, unless told
+
 // The value, or the end of the test program: for steps that are not what is tested.
 template <class T>
 T must(Result<T> result) {
