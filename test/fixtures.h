@@ -42,7 +42,7 @@
 
 namespace meshfs::test {
 
-constexpr uint64_t kObject = 4u << 20;  // bytes of an object of a file, unless told
+constexpr uint64_t kObject = Layout().object_bytes;  // bytes of an object of a file, unless told
 
 // The value, or the end of the test program: for steps that are not what is tested.
 template <class T>
