@@ -44,6 +44,8 @@
 
 namespace meshfs::test {
 
+constexpr uint64_t kObject = Layout().object_bytes;  // bytes of an object of a file, unless told
+
 // The value, or the end of the test program: for steps that are not what is tested.
 template <class T>
 T must(Result<T> result) {

@@ -111,12 +111,6 @@ RangeAnswer read_range(const std::map<std::string, std::string>& keys, const Que
     return answer;
 }
 
-bool makes_object(const Effect& e) {
-    using enum Effect::Kind;
-    return e.kind == create || e.kind == set_xattr || e.kind == set_keys || e.kind == write ||
-           e.kind == write_full;
-}
-
 const std::string* value_in(const std::map<std::string, std::string>& map, const std::string& name) {
     auto it = map.find(name);
     return it == map.end() ? nullptr : &it->second;
@@ -156,7 +150,7 @@ Status MemoryCluster::foresee(const Body* body, const Mutation& mutation) const 
     bool is_there = body != nullptr, grows = false;
     for (const Guard& g : mutation.guards()) is_there |= g.kind == Guard::Kind::absent;
     for (const Effect& e : mutation.effects()) {
-        if (makes_object(e)) {
+        if (e.makes_object()) {
             is_there = grows = true;
         } else if (!is_there) {
             return fail(ENOENT);

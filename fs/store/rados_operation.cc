@@ -45,12 +45,6 @@ void add_key_guards(const std::vector<Guard>& guards, librados::ObjectOperation&
     if (!all.empty()) operation.omap_cmp(all, nullptr);
 }
 
-bool makes_object(const Effect& effect) {
-    using enum Effect::Kind;
-    return effect.kind == create || effect.kind == set_xattr || effect.kind == set_keys ||
-           effect.kind == write || effect.kind == write_full;
-}
-
 Status add_effect(const Effect& effect, librados::ObjectWriteOperation& operation) {
     using enum Effect::Kind;
     switch (effect.kind) {
@@ -135,7 +129,7 @@ Status build_rados_operation(const Mutation& mutation, librados::ObjectWriteOper
 
     for (const Effect& effect : mutation.effects()) {
         // To Ceph, truncating or zeroing what is not there is nothing to do.
-        if (!is_there && !makes_object(effect)) operation.assert_exists();
+        if (!is_there && !effect.makes_object()) operation.assert_exists();
         TRY(add_effect(effect, operation));
         is_there = effect.kind != Effect::Kind::remove;
     }

@@ -71,6 +71,11 @@ struct Effect {
     uint64_t offset = 0;      // write, zero; truncate: the new size
     uint64_t length = 0;      // zero
     Buffer bytes;             // write, write_full
+
+    bool makes_object() const {
+        return kind == Kind::create || kind == Kind::set_xattr || kind == Kind::set_keys || kind == Kind::write ||
+               kind == Kind::write_full;
+    }
 };
 
 // Guards and effects on one object: all or none.  Guards are judged first, effects done in order.

@@ -11,8 +11,6 @@
 namespace meshfs::test {
 namespace {
 
-constexpr uint64_t kObject = 4u << 20;
-
 // Names and bytes without a Vfs, so that a flush need not be followed by its publication.
 struct Writer {
     explicit Writer(std::shared_ptr<MemoryCluster> cluster, bool is_exclusive = false)

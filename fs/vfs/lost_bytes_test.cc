@@ -6,8 +6,6 @@
 namespace meshfs::test {
 namespace {
 
-constexpr uint64_t kObject = 4u << 20;
-
 class LostBytesTest : public testing::Test {
 protected:
     LostBytesTest() : cluster_(std::make_shared<MemoryCluster>()), raw_(cluster_) {

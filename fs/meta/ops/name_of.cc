@@ -6,7 +6,7 @@ namespace meshfs::ops {
 namespace {
 
 // Each split or merge that takes a directory's dentry along adds a slot to its way.
-constexpr int kHopsMax = 1024;
+constexpr int kMovesMax = 1024;
 
 // The dentry of a directory: from `p` through slots that only moved inside their group, or with it.
 Result<std::pair<Ino, std::string>> name_of_directory(MetaCore& core, Ino directory) {
@@ -17,7 +17,7 @@ Result<std::pair<Ino, std::string>> name_of_directory(MetaCore& core, Ino direct
         auto place = TRY(header.record(decode_place, kPlaceKey));
         if (!place) return damaged(header.object, kPlaceKey, fail(EIO, "there is none"));
         Place at = place->dentry;
-        for (int hop = 0; hop < kHopsMax; ++hop) {
+        for (int hop = 0; hop < kMovesMax; ++hop) {
             auto view = read_group(core, group_object(at.group), {.keys = {slot_key(at.slot)}});
             if (view.code() == ENOENT) break;
             if (!view.ok()) return view.error();
