@@ -51,14 +51,26 @@ void HeldGroups::start_paying(const HeldPtr& held) {
     if (payers_) log_warning("too much is to be stored before others look at it", {{"object", held->object.name}});
 }
 
+// With the Held's mutex.
+void HeldGroups::want(const HeldPtr& held) {
+    if (!std::exchange(held->is_wanted, true)) held->pay_by = Clock::system().boot_ns() + session_.load()->lease_ns();
+    if (held->state != Held::State::gone) start_paying(held);
+}
+
+void HeldGroups::want(const std::set<std::string>& groups) {
+    for (const auto& group : groups) {
+        HeldPtr held = find(group);
+        if (!held) continue;
+        MutexLock lock(held->mutex);
+        want(held);
+    }
+}
+
 void HeldGroups::pay(const HeldPtr& held) {
     MutexLock lock(held->mutex);
-    held->is_wanted = true;
+    want(held);
     if (held->state == Held::State::gone) return;
-    start_paying(held);
-    // One wait for all that go unpaid, one after the other.
-    const int64_t until = Clock::system().boot_ns() + (is_unpaid() ? 0 : session_.load()->lease_ns());
-    while (held->owes && held->changed.wait_until(held->mutex, until)) {
+    while (held->owes && !is_unpaid() && held->changed.wait_until(held->mutex, held->pay_by)) {
     }
     if (!std::exchange(held->owes, false)) return;
     unpaid_until_ = Clock::system().boot_ns() + kUnpaidNs;

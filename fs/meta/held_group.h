@@ -24,6 +24,7 @@ struct HeldGroups::Held {
     bool is_lost = false;       // gone, with what was not written
     // Of owe(): there is something to pay; somebody does it; the lease is about to change, so no more is owed.
     bool owes = false, is_paying = false, is_wanted = false;
+    int64_t pay_by = 0;         // by boot_ns(), once it is wanted
     unsigned fills = 0, misses = 0;
     Mirror mirror;
     Status error;               // of the last batch

@@ -551,6 +551,7 @@ void HeldGroups::tend() {
         recalled.swap(recalled_);
         is_due = is_urgent_ || (dirty_since_ != 0 && clock_.boot_ns() - dirty_since_ >= commit_ns_);
     }
+    want(recalled);
     for (const auto& group : recalled) {
         note_recall();
         was_contended(group);
@@ -641,12 +642,12 @@ Status HeldGroups::end() {
     if (session_ == nullptr) return {};
     stop_thread();
     Status status = commit();
-    std::vector<std::string> names;
+    std::set<std::string> names;
     {
         MutexLock lock(mutex_);
-        for (const auto& [name, held] : table_) names.push_back(name);
+        for (const auto& [name, held] : table_) names.insert(name);
     }
-    std::sort(names.begin(), names.end());
+    want(names);
     for (const auto& name : names) let_go(name);
     session_ = nullptr;
     return status;

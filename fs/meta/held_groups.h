@@ -130,6 +130,8 @@ private:
     void pay(const HeldPtr& held);
     bool is_unpaid() const;
     void start_paying(const HeldPtr& held);
+    void want(const HeldPtr& held);
+    void want(const std::set<std::string>& groups);  // so that all are paid at once, and waited for but once
 
     // Writes what these have not written, or all; before it everything unborn.
     Status flush(const HeldPtr& only);

@@ -412,6 +412,31 @@ TEST_F(HeldDebtsTest, OfAQuietGroupArePaidAndThenOthersMayReadIt) {
     EXPECT_EQ(stored("npaid"), "x");
 }
 
+TEST_F(HeldDebtsTest, OfSeveralGroupsArePaidAtOnce) {
+    ASSERT_OK(give_birth());
+    Mutex mutex;
+    CondVar met;
+    std::set<GroupId> begun;  // guarded by the mutex
+    held_.on_due([&](GroupId group) {
+        MutexLock lock(mutex);
+        begun.insert(group);
+        met.notify_all();
+        while (begun.size() < 2 && met.wait_until(mutex, Clock::system().boot_ns() + kLeaseNs / 2)) {
+        }
+        EXPECT_EQ(begun.size(), 2u) << "the others' payers are not there";
+        return true;
+    });
+    const GroupId born{*parse_hex(std::string_view(kBorn.name).substr(2))};
+    EXPECT_TRUE(owe());
+    EXPECT_TRUE(owe(born));
+    EXPECT_TRUE(held_.recall(kGroup.name));
+    EXPECT_TRUE(held_.recall(kBorn.name));
+    held_.tend();
+    EXPECT_TRUE(stored_lease().is_free());
+    EXPECT_TRUE(stored_lease(kBorn).is_free());
+    held_.on_due(nullptr);
+}
+
 TEST_F(HeldDebtsTest, AreRefusedWhereOthersMayLookAnyTime) {
     EXPECT_FALSE(owe(GroupId{0x79})) << "not held";
     EXPECT_FALSE(owe(GroupId{0x77}, false));

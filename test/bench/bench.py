@@ -18,6 +18,8 @@ import time
 FILES = 1000
 SMALL_FILES = 2000
 CREATES = 8000
+SYNCED = 1600
+SHARED = 2000
 TREE_FILES = 20000
 IO_BYTES = 4 << 20
 
@@ -29,11 +31,15 @@ def run(*command, **options):
 class System:
     """Something that can be mounted.  `fresh` begins a round: empty, and with nothing cached anywhere."""
 
-    def __init__(self, name, folder, mount, umount, make=None, parts=None, store_calls=None):
+    def __init__(self, name, folder, mount, umount, make=None, parts=None, store_calls=None, memory=None,
+                 is_shared=False):
+        self.memory = memory  # of the mount's process, in KiB; None: it cannot tell
+        self.is_shared = is_shared  # several mounts of it can be there
         self.parts = parts  # those that can be asked of it; None: all
         self.store_calls = store_calls  # how many the mount has made; None: it cannot tell
         self.name, self.folder, self.mount_command, self.umount_command, self.make = name, folder, mount, umount, make
         self.is_mounted = False
+        self.seconds = []  # how to unmount the others
         os.makedirs(folder, exist_ok=True)
 
     def mount(self):
@@ -41,6 +47,8 @@ class System:
         self.is_mounted = True
 
     def umount(self):
+        while self.seconds:
+            run(*self.seconds.pop())
         if self.is_mounted:
             run(*self.umount_command)
         self.is_mounted = False
@@ -49,6 +57,14 @@ class System:
         self.umount()
         drop_caches()
         self.mount()
+
+    def second(self):
+        """Another mount of the same; it is unmounted with the first."""
+        folder = f"{self.folder}-second"
+        os.makedirs(folder, exist_ok=True)
+        run(*(folder if word == self.folder else word for word in self.mount_command))
+        self.seconds.append([folder if word == self.folder else word for word in self.umount_command])
+        return folder
 
     def fresh(self):
         self.umount()
@@ -89,28 +105,95 @@ def names(system, _):
     yield "unlink, files/s", per_second(FILES, lambda: [os.unlink(file) for file in files])
 
 
+def at_once(work, arguments):
+    """A process for each."""
+    children = [multiprocessing.Process(target=work, args=each) for each in arguments]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+        assert child.exitcode == 0
+
+
+def make_files(folder, maker, count, is_synced=False):
+    content = os.urandom(4096)
+    for i in range(count):
+        made = os.open(os.path.join(folder, f"{maker}-{i:05}"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        os.write(made, content)
+        if is_synced:
+            os.fsync(made)
+        os.close(made)
+
+
 def creates(system, _):
     """By one process, and by eight in one directory."""
-    content = os.urandom(4096)
-
-    def create(folder, maker, count):
-        for i in range(count):
-            made = os.open(os.path.join(folder, f"{maker}-{i:05}"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-            os.write(made, content)
-            os.close(made)
-
-    def create_by(makers, folder):
-        os.mkdir(folder)
-        children = [multiprocessing.Process(target=create, args=(folder, maker, CREATES // makers)) for maker in range(makers)]
-        for child in children:
-            child.start()
-        for child in children:
-            child.join()
-            assert child.exitcode == 0
-
     for makers in (1, 8):
         folder = os.path.join(system.folder, f"creates-{makers}")
-        yield f"files of 4 KiB made, {makers} at once, /s", per_second(CREATES, lambda: create_by(makers, folder))
+        os.mkdir(folder)
+        each = [(folder, maker, CREATES // makers) for maker in range(makers)]
+        yield f"files of 4 KiB made, {makers} at once, /s", per_second(CREATES, lambda: at_once(make_files, each))
+
+
+def synced(system, _):
+    """Each file is durable before the next is made."""
+    for makers in (1, 16):
+        folder = os.path.join(system.folder, f"synced-{makers}")
+        os.mkdir(folder)
+        each = [(folder, maker, SYNCED // 16, True) for maker in range(makers)]
+        rate = per_second(SYNCED // 16 * makers, lambda: at_once(make_files, each))
+        yield f"files of 4 KiB made and fsynced, {makers} at once, /s", rate
+
+
+def shared(system, _):
+    """Two mounts, a process on each."""
+    mounts = [system.folder, system.second()]
+
+    def stat_all(folder, maker):
+        for i in range(SHARED):
+            os.stat(os.path.join(folder, f"{maker}-{i:05}"))
+
+    def remove_all(folder, maker):
+        for i in range(SHARED):
+            os.unlink(os.path.join(folder, f"{maker}-{i:05}"))
+
+    def rate_of(work, each):
+        return per_second(SHARED * len(each), lambda: at_once(work, each))
+
+    os.mkdir(f"{mounts[0]}/one")
+    folders = [f"{mount}/one" for mount in mounts]
+    yield "one directory, two mounts: made, /s", rate_of(make_files, [(folders[i], i, SHARED) for i in (0, 1)])
+    yield "one directory, two mounts: the other's seen, /s", rate_of(stat_all, [(folders[i], 1 - i) for i in (0, 1)])
+    yield "one directory, two mounts: the other's removed, /s", rate_of(remove_all, [(folders[i], 1 - i) for i in (0, 1)])
+    for name in ("alone", "a", "b"):
+        os.mkdir(f"{mounts[0]}/{name}")
+    yield "one mount in its directory: made, /s", rate_of(make_files, [(f"{mounts[0]}/alone", 0, SHARED)])
+    each = [(f"{mounts[0]}/a", 0, SHARED), (f"{mounts[1]}/b", 0, SHARED)]
+    yield "two mounts in two directories: made, /s", rate_of(make_files, each)
+
+
+def directory(system, arguments):
+    """One with many names."""
+    folder = os.path.join(system.folder, "directory")
+    os.mkdir(folder)
+    piece = min(10_000, arguments.names // 4)
+
+    def create(first, end):
+        for i in range(first, end):
+            os.close(os.open(f"{folder}/{i:08}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+
+    yield "the first names of a directory made, /s", per_second(piece, lambda: create(0, piece))
+    create(piece, arguments.names - piece)
+    yield "the last names made, /s", per_second(piece, lambda: create(arguments.names - piece, arguments.names))
+    if system.memory:
+        yield "  memory of the daemon, KiB for 1,000 names", system.memory() * 1000 / arguments.names
+    system.remount()
+
+    def list_begin():
+        with os.scandir(folder) as entries:
+            next(entries)
+
+    yield "first name listed, ms", 1000 / per_second(1, list_begin)
+    yield "all listed, names/s", per_second(arguments.names, lambda: run("sh", "-c", f"ls -f '{folder}' | wc -l"))
 
 
 def calls_of(system, work):
@@ -216,7 +299,8 @@ def streams(system, arguments):
     os.unlink(path)
 
 
-PARTS = {"names": names, "creates": creates, "small": small, "tree": tree, "streams": streams}
+PARTS = {"names": names, "creates": creates, "synced": synced, "shared": shared, "small": small, "tree": tree,
+         "directory": directory, "streams": streams}
 
 
 def rados_bench(rados, seconds):
@@ -237,6 +321,11 @@ def calls_told(meshfs, folder):
     return sum(call["calls"] for call in told["store"]["calls"])
 
 
+def memory_told(meshfs, folder):
+    process = json.loads(run(meshfs, "status", folder, "--json"))["pid"]
+    return int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{process}/status").read()).group(1))
+
+
 def systems_of(arguments):
     scratch, conf = arguments.scratch, arguments.conf
     meshfs = arguments.meshfs
@@ -245,7 +334,8 @@ def systems_of(arguments):
     def meshfs_on(key, name, source, options, make):
         folder = f"{scratch}/{key}"
         all_systems[key] = System(name, folder, [meshfs, "mount", source, folder, *options], [meshfs, "umount", folder], make,
-                                  store_calls=lambda: calls_told(meshfs, folder))
+                                  store_calls=lambda: calls_told(meshfs, folder), memory=lambda: memory_told(meshfs, folder),
+                                  is_shared=source.startswith("rados:"))
 
     def make_rados():
         run("rados", "-c", conf, "-p", "meshfs", "purge", "meshfs", "--yes-i-really-really-mean-it")
@@ -263,7 +353,7 @@ def systems_of(arguments):
     meshfs_on("rados", "MeshFS, RADOS", "rados:meshfs", ["-o", f"conf={conf}"], make_rados)
     folder = f"{scratch}/cephfs"
     all_systems["ceph-fuse"] = System("ceph-fuse", folder, ["ceph-fuse", "-c", conf, folder], ["umount", folder],
-                                      None)
+                                      None, is_shared=True)
     meshfs_on("local", "MeshFS, directory", f"{scratch}/volume", [], make_local)
     folder = f"{scratch}/ext4"
     all_systems["ext4"] = System("ext4, loop", folder, ["mount", "-o", "loop", f"{scratch}/image", folder],
@@ -320,6 +410,7 @@ def main():
     parser.add_argument("--size", type=int, default=1024, help="MiB of a stream")
     parser.add_argument("--systems", default="rados,ceph-fuse,local,ext4,nothing")
     parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--names", type=int, default=100_000, help="of the part directory")
     parser.add_argument("--tree", help="a tar to unpack instead of a made-up tree")
     parser.add_argument("--cluster", default="", help="what to say about the cluster")
     arguments = parser.parse_args()
@@ -338,7 +429,7 @@ def main():
             order = systems[turn % len(systems):] + systems[:turn % len(systems)]
             for part in arguments.parts.split(","):
                 for system in order:
-                    if system.parts and part not in system.parts:
+                    if system.parts and part not in system.parts or part == "shared" and not system.is_shared:
                         continue
                     system.fresh()
                     for row, figure in PARTS[part](system, arguments):
