@@ -262,6 +262,11 @@ void VfsCore::tell_kernel(Ino ino, std::function<void()> told) {
     else if (told) told();
 }
 
+void VfsCore::took_name(const Inode& inode) {
+    if (inode.links > 0) return;
+    if (auto file = open_inodes->find(inode.ino)) file->is_unlinked = true;
+}
+
 void VfsCore::changed_inode(bool by_kernel, Ino ino) {
     if (!by_kernel) {
         tell_kernel(ino, nullptr);

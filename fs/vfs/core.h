@@ -58,6 +58,7 @@ public:
     // It forgets attributes and pages; told, if there is one: when it has.  Never blocks.
     void tell_kernel(Ino ino, std::function<void()> told);
     void changed_inode(bool by_kernel, Ino ino);
+    void took_name(const Inode& inode);  // which it had until now
     // The kernel forgets pages of before what was taken over from another mount; `then`: when it has, maybe inside the call.
     void tell_takeovers(const std::shared_ptr<OpenInode>& file, std::function<void()> then);
     // The same, waited for, but not for ever: it may be told only after what this request holds.

@@ -159,6 +159,7 @@ Status Vfs::unlink(const Caller& caller, Ino directory, std::string_view name) {
     TRY(check_may_go(*core_, caller, directory, name));
     Unlinked gone = TRY(meta_.unlink(directory, name));
     core_->changed_name(caller, directory, name, Change::Kind::removed, gone.inode.ino);
+    core_->took_name(gone.inode);
     if (gone.inode.links > 0 || caller.check) core_->changed_inode(!caller.check, gone.inode.ino);
     return {};
 }
@@ -239,7 +240,10 @@ Status Vfs::rename(const Caller& caller, Ino from, std::string_view from_name, I
     Renamed renamed = TRY(meta_.rename(request));
     core_->changed_name(caller, from, from_name, Change::Kind::removed, renamed.moved.ino);
     core_->changed_name(caller, to, to_name, Change::Kind::renamed, renamed.moved.ino);
-    if (renamed.replaced) core_->changed_inode(!caller.check, renamed.replaced->inode.ino);
+    if (renamed.replaced) {
+        core_->took_name(renamed.replaced->inode);
+        core_->changed_inode(!caller.check, renamed.replaced->inode.ino);
+    }
     return {};
 }
 

@@ -46,6 +46,7 @@ struct OpenInode {
     enum class Role : uint8_t { none, alone, several };
     std::atomic<Role> role{Role::none};        // changed under `turn` and `mutex`
     std::atomic<bool> is_new{false};           // made by this mount, not published yet
+    std::atomic<bool> is_unlinked{false};      // by this mount, which took its last name
     std::atomic<bool> looks_anew{false};       // several mounts write to it
     bool holds_append_lock = false;            // under `turn`
     int64_t owes_room_since = 0;               // under `turn`; by boot_ns(), 0: it does not

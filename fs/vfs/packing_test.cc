@@ -30,6 +30,22 @@ TEST_F(PackingTest, AThousandFilesAreAFewOperations) {
     expect_whole(*b, 0, 1000, 16 << 10);
 }
 
+TEST_F(PackingTest, WhenFilesThatAreGoneWereReadCostsNothing) {
+    write(*mount(), 100);
+    MeteredStore* metered = nullptr;
+    auto a = mount([&](std::unique_ptr<Store> inner) {
+        auto store = std::make_unique<MeteredStore>(std::move(inner));
+        metered = store.get();
+        return store;
+    });
+    expect_whole(*a, 0, 100);
+    for (uint64_t i = 0; i < 100; ++i) ASSERT_OK(a->unlink(name(i)));
+    ASSERT_OK(a->rmdir("/d"));
+    uint64_t before = metered->counts().all_calls();
+    ASSERT_OK(a->vfs->syncfs());
+    EXPECT_LE(metered->counts().all_calls() - before, 20u);
+}
+
 TEST_F(PackingTest, NothingIsStoredAtCloseAndWhoLooksThenSeesAll) {
     auto a = mount(), b = mount();
     write(*a, 40);

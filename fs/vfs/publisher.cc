@@ -222,7 +222,15 @@ void Publisher::publish_queued(const std::shared_ptr<OpenInode>& file) {
     publish_taken(file);
 }
 
+// Of a file that is gone nobody will ask when it was read; and its directory may be gone, too, and to find it takes several calls.
+bool Publisher::is_needless(OpenInode& file) {
+    if (!file.is_unlinked || file.owed > 0 || file.data->is_dirty() || !open_inodes_.is_last_use(file)) return false;
+    MutexLock lock(file.mutex);
+    return file.touched == Time();
+}
+
 void Publisher::publish_taken(const std::shared_ptr<OpenInode>& file) {
+    if (is_needless(*file)) return open_inodes_.done(file);
     auto done = publish(*file);
     auto nameless = !done && open_inodes_.is_last_use(*file) ? meta_.get(file->ino) : Result<Inode>(fail(ENOENT));
     if (nameless.ok() && nameless->links == 0) {
@@ -274,6 +282,7 @@ Status Publisher::publish_all() {
     auto first = std::make_shared<First>();
     std::vector<std::function<void()>> publishing;
     for (auto& file : open_inodes_.all()) {
+        if (is_needless(*file)) continue;
         publishing.push_back([this, first, file] {
             auto done = publish(*file);
             MutexLock lock(first->mutex);

@@ -95,6 +95,7 @@ private:
     void store_together(const Files& files);
     void publish_together(const Files& files);
     void settle(OpenInode& file);
+    bool is_needless(OpenInode& file);
     void publish_taken(const std::shared_ptr<OpenInode>& file);
     Result<Publication> flush_in_turn(OpenInode& file);
     bool looks_anew_in_turn(OpenInode& file);
