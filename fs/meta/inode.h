@@ -14,7 +14,8 @@
 namespace meshfs {
 
 enum InodeFlags : uint32_t {  // FS_IOC_GETFLAGS
-    kImmutable = 1, kAppendOnly = 2, kNoDump = 4, kNoAtime = 8
+    kImmutable = 1, kAppendOnly = 2, kNoDump = 4, kNoAtime = 8,
+    kHadLocks = 1u << 16  // not of that: l.<ino> may be there, and goes with the file
 };
 
 using Xattrs = std::map<std::string, std::string>;  // all of one inode: at most kXattrsBytesMax

@@ -19,16 +19,17 @@ std::string Purges::token_of(const Place& place) { return place.first.name + "/"
 bool Purges::put_removed(const Purgeable& item) {
     auto end = item.token.find('/');  // no object of the metadata pool has one in its name
     MutexLock lock(mutex_);
-    removed_.emplace_back(ObjectName{kMetaPool, item.token.substr(0, end)}, item.token.substr(end + 1));
+    removed_.push_back({.place = {ObjectName{kMetaPool, item.token.substr(0, end)}, item.token.substr(end + 1)},
+                        .had_locks = (item.inode.flags & kHadLocks) != 0});
     return removed_.size() >= kRemovedMax;
 }
 
-void Purges::put_removed(Place place) {
+void Purges::put_removed(Removed removed) {
     MutexLock lock(mutex_);
-    removed_.push_back(std::move(place));
+    removed_.push_back(std::move(removed));
 }
 
-std::vector<Purges::Place> Purges::take_removed() {
+std::vector<Purges::Removed> Purges::take_removed() {
     MutexLock lock(mutex_);
     return std::exchange(removed_, {});
 }

@@ -16,12 +16,16 @@ namespace meshfs {
 class Purges {
 public:
     using Place = std::pair<ObjectName, std::string>;  // object and key of the record
+    struct Removed {
+        Place place;
+        bool had_locks = false;  // l.<ino> goes with it
+    };
     void put_cleared(Purgeable item);
     std::vector<Purgeable> take_cleared(size_t max);
     // Its bytes are gone: the record is next.  True: enough of them for a mutation.
     bool put_removed(const Purgeable& item);
-    void put_removed(Place place);
-    std::vector<Place> take_removed();
+    void put_removed(Removed removed);
+    std::vector<Removed> take_removed();
 
     static std::string token_of(const Place& place);
 
@@ -29,7 +33,7 @@ private:
     static constexpr size_t kRemovedMax = 512;
     Mutex mutex_;
     std::deque<Purgeable> cleared_ GUARDED_BY(mutex_);
-    std::vector<Place> removed_ GUARDED_BY(mutex_);
+    std::vector<Removed> removed_ GUARDED_BY(mutex_);
 };
 
 }  // namespace meshfs

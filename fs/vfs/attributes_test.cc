@@ -212,6 +212,10 @@ TEST_F(AttributesTest, AnAppendOnlyFileGrows) {
     ASSERT_OK(m().close(opened->handle));
     EXPECT_EQ(must(m().read_file("/f")), "0123456789!!");
     EXPECT_ERRNO(vfs().set_flags(m().root, ino, FS_COMPR_FL), EOPNOTSUPP);
+    must(vfs().meta().change(ino, [](InodeChange& change) -> Status { return change.inode.flags |= kHadLocks, Status(); }));
+    ASSERT_OK(vfs().set_flags(m().root, ino, FS_NODUMP_FL));
+    EXPECT_EQ(must(vfs().get_flags(ino)), static_cast<uint32_t>(FS_NODUMP_FL));
+    EXPECT_EQ(must(vfs().meta().get(ino)).flags, kHadLocks | kNoDump);
     ASSERT_OK(vfs().set_flags(m().root, ino, 0));
 }
 

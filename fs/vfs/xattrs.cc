@@ -187,10 +187,11 @@ Status Vfs::set_flags(const Caller& caller, Ino ino, uint32_t flags) {
     if (flags != 0) return fail(EOPNOTSUPP);
     ino = core_->inner(ino);
     Inode changed = TRY(meta_.change(ino, [&](InodeChange& change) -> Status {
-        uint32_t differs = change.inode.flags ^ wanted;
+        const uint32_t after = wanted | (change.inode.flags & kHadLocks);
+        uint32_t differs = change.inode.flags ^ after;
         if ((differs & (kImmutable | kAppendOnly)) != 0 && caller.uid != 0) return fail(EPERM);
         if (caller.uid != 0 && caller.uid != change.inode.uid) return fail(EPERM);
-        change.inode.flags = wanted;
+        change.inode.flags = after;
         change.inode.ctime = core_->clock.now();
         return {};
     }));

@@ -32,6 +32,15 @@ Result<View> read_locks(MetaCore& core, Ino ino) {
     return view;
 }
 
+// Before l.<ino> is there: so that a removal of each file that never had a lock needs no look.
+Status note_had_locks(MetaCore& core, Ino ino) {
+    auto noted = change(core, ino, [](InodeChange& change) -> Status {
+        change.inode.flags |= kHadLocks;
+        return {};
+    });
+    return noted ? Status() : noted.error();
+}
+
 // Reads, lets `edit` change the list, writes it if it did.
 Status change_locks(MetaCore& core, Ino ino, const std::function<Status(LockList&)>& edit) {
     uint64_t number = 0;  // of the last try
@@ -45,6 +54,7 @@ Status change_locks(MetaCore& core, Ino ino, const std::function<Status(LockList
         if (next.locks.size() > kLocksMax) return fail(ENOLCK, "too many locks of one file");
         next.session = core.session_id();
         next.number = number = core.lanes.next_number();
+        if (!view.value) TRY(note_had_locks(core, ino));
         Mutation m(locks_object(ino));
         m.create().key_is(kLocksKey, view.value).set_keys({{kLocksKey, encode(next)}});
         auto status = apply_patiently(core.store, core.clock, m);

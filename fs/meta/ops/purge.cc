@@ -238,7 +238,7 @@ private:
             if (!removed.ok() && removed.code() != ENOENT) return removed;
         }
         core_.maps.forget(directory);
-        core_.purges.put_removed({item.object, item.key});
+        core_.purges.put_removed({.place = {item.object, item.key}, .had_locks = true});  // a directory may be locked, too
         return {};
     }
 
@@ -253,8 +253,9 @@ private:
 Status forget_removed(MetaCore& core) {
     std::map<ObjectName, std::vector<std::string>> by_object;
     IoBatch locks(core.store);
-    for (auto& [object, key] : core.purges.take_removed()) {
-        if (key.size() == unlinked_key(Ino{}).size() && !core.store.is_exclusive())
+    for (auto& [place, had_locks] : core.purges.take_removed()) {
+        auto& [object, key] = place;
+        if (had_locks && key.size() == unlinked_key(Ino{}).size() && !core.store.is_exclusive())
             locks.add(std::move(Mutation(locks_object(TRY(ino_of_unlinked_key(key)))).remove()), {ENOENT});
         by_object[object].push_back(std::move(key));
     }
@@ -268,7 +269,7 @@ Status forget_removed(MetaCore& core) {
             return {};
         });
         if (status.ok() || status.code() == ESTALE) continue;
-        for (const auto& key : keys) core.purges.put_removed({object, key});
+        for (const auto& key : keys) core.purges.put_removed({.place = {object, key}});
         if (first_error.ok()) first_error = status;
     }
     return first_error;

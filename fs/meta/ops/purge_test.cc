@@ -259,6 +259,14 @@ TEST_F(PurgeTest, ItsLocksGoWithAFile) {
     EXPECT_ERRNO(raw_.ask(std::move(Query(locks_object(a)).exists())), ENOENT);
 }
 
+TEST_F(PurgeTest, OnlyOfFilesThatHadLocksTheyAreLookedFor) {
+    for (int i = 0; i < 100; ++i) must(create("f" + std::to_string(i)));
+    for (int i = 0; i < 100; ++i) must(meta().unlink(kRootIno, "f" + std::to_string(i)));
+    const uint64_t before = calls();
+    EXPECT_EQ(purge(meta()).size(), 100u);
+    EXPECT_LE(calls() - before, 60u);
+}
+
 TEST_F(PurgeTest, ErrorsAndLostAnswersPostponeIt) {
     std::set<Ino> made;
     for (int i = 0; i < 40; ++i) {
