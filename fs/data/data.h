@@ -46,7 +46,7 @@ struct DataHooks {
 // What must be published after a flush.
 struct Publication {
     FileMap map;                   // size, inline bytes or extents: what finished writes cover
-    std::vector<Extent> freed;     // no longer mapped
+    std::vector<Extent> freed;     // no longer mapped; of different blobs some may overlap
     Time mtime;                    // of the last write in it
     bool changed = false;          // false: nothing new since the last one
     bool changes_map = false;      // false: at most bytes were overwritten where they were

@@ -5,6 +5,8 @@
 
 namespace meshfs {
 
+static constexpr size_t kFreedMax = 4096;  // extents in one publication, beside those that were published
+
 bool FileDataNow::is_packable() const {
     const bool is_small = size_ > kInlineMax && size_ <= kPackedMax;
     const uint64_t in_inode = std::min<uint64_t>(map_.inline_bytes.size(), size_);
@@ -67,9 +69,11 @@ void FileDataNow::free_first() {
     free_extent(extent);
 }
 
-// Of two that lay at the same offsets since the last publication, no metadata knows the newer one: its reach does.
+// What was stored and freed while nothing could be published, again and again, is gc's in the end: its record tells.
 void FileDataNow::free_extent(const Extent& extent) {
-    if (!add_freed(freed_, extent)) left_over_.insert(extent.blob);
+    const bool is_on_record = reached_.contains(extent.blob) || std::find(packs_.begin(), packs_.end(), extent.blob) != packs_.end();
+    if (freed_.size() >= kFreedMax && is_on_record) left_over_.insert(extent.blob);
+    else freed_.push_back(extent);
 }
 
 // What lies in a pack is not changed there: it comes back into memory, below what is newer, and goes to a blob with that.

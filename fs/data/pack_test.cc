@@ -336,6 +336,29 @@ TEST_F(Packed, WrittenWholeTheyArePackedAgain) {
     EXPECT_TRUE(read(files[0]) == bytes_of(7, 30'000));
 }
 
+// What was stored in between was never published, and goes with what was.
+TEST_F(Packed, CutAndWrittenAnewBeforeItCouldBePublishedAllOfItIsFreed) {
+    auto files = packed({20'000, 20'000});
+    File& one = files[0];
+    Extents expected = one.map.extents;
+    for (int round = 0; round < 2; ++round) {
+        ASSERT_TRUE(one.data->truncate(0).ok());
+        write(one, 0, bytes_of(7, 30'000));
+        if (round == 0) pack({&one});
+        auto flushed = one.data->flush();  // and that is all
+        ASSERT_TRUE(flushed.ok());
+        expected.insert(expected.end(), flushed->map.extents.begin(), flushed->map.extents.end());
+    }
+    ASSERT_TRUE(one.data->truncate(0).ok());
+    write(one, 0, "small");
+    publish(one);
+    EXPECT_EQ(one.freed, expected);
+    EXPECT_EQ(expected.size(), 3u);
+    one.data->closed();
+    data_.stop();
+    EXPECT_TRUE(on_record_.empty()) << "gc need not look for it";
+}
+
 TEST_F(Packed, BytesWrittenMeanwhileAreKept) {
     File one = file(1), two = file(2);
     write(one, 0, bytes_of(1, 20'000));

@@ -27,7 +27,7 @@ Status FileDataNow::rebase(const FileMap& map) {
                 theirs.extents.erase(theirs.extents.begin());
             }
             if (truncated_to_) {
-                for (const Extent& gone : cut(theirs, *truncated_to_)) add_freed(freed, gone);
+                for (const Extent& gone : cut(theirs, *truncated_to_)) freed.push_back(gone);
                 theirs.size = *truncated_to_;
             }
             theirs.size = std::max(theirs.size, grown_to_);

@@ -93,7 +93,7 @@ struct Renamed {
 // One read-modify-write of an inode; may be called several times, on what is there by then.
 struct InodeChange {
     Inode& inode;                // to be changed; ctime is the callee's business
-    std::vector<Extent> freed;   // nobody maps them any more once the change is in: noted for purge
+    std::vector<Extent> freed;   // nobody maps them any more once the change is in: noted for purge; they may overlap
 };
 using ChangeInode = std::function<Status(InodeChange&)>;
 
