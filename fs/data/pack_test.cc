@@ -124,6 +124,37 @@ TEST(PackReaderTest, WhoAsksForWhatWasStoredDuringAFetchGetsIt) {
     store.stop();
 }
 
+TEST(PackReaderTest, WhoKeepsASmallMemberKeepsNoRun) {
+    MemoryStore store(std::make_shared<MemoryCluster>());
+    const std::string bytes = bytes_of(1, 1 << 20);
+    Transfer transfer{.direction = Transfer::Direction::write, .object = pack_object(Pool{1}, kPack), .offset = 0};
+    transfer.bytes = Buffer::copy_of(bytes);
+    ASSERT_TRUE(store.transfer(std::move(transfer)).ok());
+    {
+        PackReader reader(store);
+        Counted told;
+        std::vector<Buffer> parts;
+        auto read = [&](uint64_t offset, uint64_t length) {
+            reader.read(Pool{1}, kPack, {offset, length}, [&](const Result<Buffers>& got) {
+                ASSERT_TRUE(got.ok());
+                parts.push_back(got->front());
+                told.count();
+            });
+            told.wait_for(static_cast<int>(parts.size()) + 1);
+            EXPECT_TRUE(parts.back().view() == std::string_view(bytes).substr(offset, length));
+        };
+        read(0, 1'000);
+        for (uint64_t i = 1; i < 4; ++i) read(i * 1'000, 1'000);
+        EXPECT_EQ(reader.cached_bytes(), bytes.size());
+        EXPECT_NE(parts[3].data() - parts[2].data(), 1'000) << "both are in the run";
+        // What is large is not copied.
+        read(4'000, 300'000);
+        read(304'000, 300'000);
+        EXPECT_EQ(parts[5].data() - parts[4].data(), 300'000);
+    }
+    store.stop();
+}
+
 class Packed : public testing::Test {
 protected:
     Packed() : store_(std::make_unique<HoldingStore>(std::make_shared<MemoryCluster>())) {}
