@@ -47,9 +47,9 @@ Time FileDataNow::mtime() {
 }
 
 // Hostile metadata: what the map says is checked before a byte is moved by it.
-Status FileDataNow::check_map() const {
-    TRY(check_layout(map_.layout));
-    if (!are_valid(map_.extents) || (!map_.inline_bytes.empty() && !map_.extents.empty()))
+Status FileDataNow::check(const FileMap& map) const {
+    TRY(check_layout(map.layout));
+    if (!are_valid(map.extents) || (!map.inline_bytes.empty() && !map.extents.empty()))
         return fail(EIO, "the extents of inode " + std::to_string(raw(ino_)) + " are damaged");
     return {};
 }

@@ -70,7 +70,8 @@ private:
         FileDataNow& file_;
     };
 
-    Status check_map() const REQUIRES(mutex_);
+    Status check_map() const REQUIRES(mutex_) { return check(map_); }
+    Status check(const FileMap& map) const;
     [[nodiscard]] Answers accept(uint64_t offset, Buffer bytes) REQUIRES(mutex_);
     [[nodiscard]] Answers drop_dirty(ByteRange range) REQUIRES(mutex_);
     void wait_for_reads(ByteRange range) REQUIRES(mutex_);

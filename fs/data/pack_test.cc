@@ -134,13 +134,14 @@ TEST(PackReaderTest, WhoKeepsASmallMemberKeepsNoRun) {
         PackReader reader(store);
         Counted told;
         std::vector<Buffer> parts;
+        int reads = 0;
         auto read = [&](uint64_t offset, uint64_t length) {
             reader.read(Pool{1}, kPack, {offset, length}, [&](const Result<Buffers>& got) {
                 ASSERT_TRUE(got.ok());
                 parts.push_back(got->front());
                 told.count();
             });
-            told.wait_for(static_cast<int>(parts.size()) + 1);
+            told.wait_for(++reads);
             EXPECT_TRUE(parts.back().view() == std::string_view(bytes).substr(offset, length));
         };
         read(0, 1'000);
@@ -496,6 +497,22 @@ TEST_F(Packed, AnotherMountsMapTakesNothingOfWhatWasPacked) {
     publish(cut), reopen(cut);
     EXPECT_EQ(read(cut), bytes_of(2, 9'000).substr(0, 5));
     EXPECT_EQ(cut.freed, theirs.extents);
+}
+
+TEST_F(Packed, AnotherMountsMapThatIsDamagedIsAnErrorAndChangesNothing) {
+    auto files = packed({20'000});
+    FileMap lengthy = files[0].map, layout = files[0].map, overlap = files[0].map;
+    lengthy.extents[0].length = uint64_t{1} << 62;
+    layout.layout.object_bytes = 0;
+    overlap.extents.push_back(overlap.extents[0]);
+    for (const FileMap& theirs : {lengthy, layout, overlap}) {
+        File cut = file(1);
+        write(cut, 0, bytes_of(1, 10'000));
+        ASSERT_TRUE(cut.data->truncate(5'000).ok());
+        EXPECT_EQ(cut.data->rebase(theirs).code(), EIO);
+        publish(cut), reopen(cut);
+        EXPECT_TRUE(read(cut) == bytes_of(1, 5'000));
+    }
 }
 
 TEST_F(Packed, ReadInOrderTheyComeInRunsOfAMegabyte) {

@@ -17,6 +17,7 @@ Status FileDataNow::rebase(const FileMap& map) {
         mine = map_;
         cleared = cleared_;
         if (unpublished_) {
+            TRY(check(theirs));
             note_left_over();
             // What is left of a pack's member after a cut is no member.
             if (const Extent* packed = packed_extent(theirs.extents);
