@@ -49,7 +49,7 @@ void FileDataNow::end_pack(const Result<Extent>& where) {
         if (!map_.extents.empty()) free_first();
         map_.extents.push_back(*where);
         map_.bytes += where->length;
-        packs_.push_back(where->blob);
+        members_.push_back(*where);
         sending_.drop(sending.range);
         unpublished_ranges_.add(sending.range);
         core_->budget.note_stored();
@@ -71,10 +71,23 @@ void FileDataNow::free_first() {
 
 // What was stored and freed while nothing could be published, again and again, is gc's in the end: its record tells.
 void FileDataNow::free_extent(const Extent& extent) {
-    const bool is_on_record =
-        reached_.contains(extent.blob) || std::find(packs_.begin(), packs_.end(), extent.blob) != packs_.end();
+    const bool is_on_record = reached_.contains(extent.blob) || std::find(members_.begin(), members_.end(), extent) != members_.end();
     if (freed_.size() >= kFreedMax && is_on_record) left_over_.insert(extent.blob);
     else freed_.push_back(extent);
+}
+
+// What metadata maps, or has on record as freed, keeps no pack on record any longer.
+void FileDataNow::leave_packs_of(const Publication& what) {
+    auto is_there = [](const Extents& extents, const Extent& member) {
+        return std::any_of(extents.begin(), extents.end(), [&](const Extent& e) {
+            return e.kind == Extent::Kind::packed && e.blob == member.blob && e.blob_offset == member.blob_offset;
+        });
+    };
+    std::erase_if(members_, [&](const Extent& member) REQUIRES(mutex_) {
+        const bool is_known = is_there(what.map.extents, member) || is_there(what.freed, member);
+        if (is_known) core_->packer.left(member.blob, left_over_.contains(member.blob));
+        return is_known;
+    });
 }
 
 // What lies in a pack is not changed there: it comes back into memory, below what is newer, and goes to a blob with that.

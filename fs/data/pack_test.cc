@@ -479,6 +479,24 @@ TEST_F(Packed, APackIsOnRecordUntilAllOfItIsPublishedAndNothingIsAdded) {
     EXPECT_EQ(on_record_.size(), 1u) << "gc has to look at it";
 }
 
+// A file may stay open for long.
+TEST_F(Packed, APackIsNotOnRecordForAFileThatIsPublishedAndStaysOpen) {
+    File one = file(1), two = file(2);
+    write(one, 0, bytes_of(1, 20'000));
+    write(two, 0, bytes_of(2, 20'000));
+    pack({&one, &two});
+    publish(one);
+    write(two, 0, bytes_of(3, 20'000));  // what was packed is freed in the same step
+    publish(two);
+    EXPECT_EQ(two.freed.size(), 1u);
+    EXPECT_EQ(on_record_.size(), 2u) << "more may be added to the pack; and the blob of one that is open";
+    data_.stop();
+    EXPECT_EQ(on_record_.size(), 1u);
+    EXPECT_FALSE(on_record_.contains(one.map.extents[0].blob));
+    one.data->closed(), two.data->closed();
+    EXPECT_TRUE(on_record_.empty());
+}
+
 // Another mount has published: what this one has in a pack and never published is read back and stored anew.
 TEST_F(Packed, AnotherMountsMapTakesNothingOfWhatWasPacked) {
     File one = file(1), other = file(2);
