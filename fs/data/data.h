@@ -125,6 +125,8 @@ public:
     void pack(const std::vector<Packing>& files);
     // The same of bytes as they are: answers where each is.  Each is to be told to packed() then, once.
     Result<std::vector<Extent>> store_packed(const std::vector<ToPack>& files);
+    // The session is over that gave blobs: nothing is added to its packs.  Before FileData::begin_anew.  Does not block.
+    void begin_anew();
     void close_old_packs();  // to which nothing was added for a while.  Does not block
     void packed(BlobId pack, bool is_lost);  // published, or lost: it never will be.  Does not block
 

@@ -71,7 +71,8 @@ void FileDataNow::free_first() {
 
 // What was stored and freed while nothing could be published, again and again, is gc's in the end: its record tells.
 void FileDataNow::free_extent(const Extent& extent) {
-    const bool is_on_record = reached_.contains(extent.blob) || std::find(members_.begin(), members_.end(), extent) != members_.end();
+    const bool is_on_record =
+        reached_.contains(extent.blob) || std::find(members_.begin(), members_.end(), extent) != members_.end();
     if (freed_.size() >= kFreedMax && is_on_record) left_over_.insert(extent.blob);
     else freed_.push_back(extent);
 }

@@ -162,6 +162,7 @@ protected:
     DataHooks hooks() {
         DataHooks h;
         h.next_blob = [this](Ino home) {
+            if (!has_session_) return BlobId{};
             if (home == Ino{}) ++packs_;
             return BlobId{++blobs_};
         };
@@ -240,6 +241,7 @@ protected:
 
     MeteredStore store_;
     uint64_t blobs_ = 0, packs_ = 0;
+    bool has_session_ = true;
     std::set<BlobId> on_record_;
     Data data_{store_, Clock::system(), {}, hooks()};
 };
@@ -477,6 +479,47 @@ TEST_F(Packed, APackIsOnRecordUntilAllOfItIsPublishedAndNothingIsAdded) {
     lost.data->closed();
     data_.stop();
     EXPECT_EQ(on_record_.size(), 1u) << "gc has to look at it";
+}
+
+TEST_F(Packed, NothingIsAddedToAPackOfASessionThatIsOver) {
+    File one = file(1), two = file(2), three = file(3);
+    for (File* f : {&one, &two, &three}) write(*f, 0, bytes_of(raw(f->ino), 20'000));
+    pack({&one});
+    publish(one);
+    holding().hold("p.1");
+    std::thread packing([&] { pack({&two}); });
+    holding().wait_for("p.1");
+    data_.begin_anew();
+    holding().let_go("p.1");
+    packing.join();
+    pack({&three});
+    publish(two), publish(three);
+    EXPECT_EQ(one.map.extents[0].blob, BlobId{1});
+    EXPECT_FALSE(is_packed(two)) << "nor is what was under way mapped there";
+    EXPECT_EQ(three.map.extents[0].blob, BlobId{2});
+    data_.begin_anew();
+    write(three, 0, bytes_of(4, 20'000));
+    pack({&three});
+    publish(three);
+    EXPECT_TRUE(is_packed(three));
+    EXPECT_GT(three.map.extents[0].blob, BlobId{3});
+    EXPECT_EQ(packs_, 3u);
+}
+
+// While there is none.
+TEST_F(Packed, WithoutASessionNothingIsStored) {
+    File one = file(1), large = file(2);
+    write(one, 0, bytes_of(1, 20'000));
+    write(large, 0, bytes_of(2, 5 << 20));
+    has_session_ = false;
+    pack({&one});
+    EXPECT_EQ(large.data->flush().code(), ESHUTDOWN);
+    EXPECT_EQ(calls(), 0u);
+    EXPECT_TRUE(on_record_.empty());
+    has_session_ = true;
+    publish(one), publish(large);
+    EXPECT_TRUE(read(one) == bytes_of(1, 20'000));
+    EXPECT_TRUE(read(large) == bytes_of(2, 5 << 20));
 }
 
 // A file may stay open for long.
