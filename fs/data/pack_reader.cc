@@ -23,11 +23,7 @@ Buffer part_of(const Buffer& of, uint64_t offset, uint64_t length) {
 
 void PackReader::read(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then) {
     const uint64_t run = range.offset / kRunBytes, in_run = range.offset % kRunBytes;
-    if (!is_in_order(pack, range)) {
-        return fetch(pool, pack, range, false, [then = std::move(then)](const Result<Buffer>& bytes) {
-            then(bytes ? Result<Buffers>(Buffers{*bytes}) : Result<Buffers>(bytes.error()));
-        });
-    }
+    if (!is_in_order(pack, range)) return fetch_alone(pool, pack, range, std::move(then));
     // A member is no longer than a run, so it is in one or two of them.
     const uint64_t first = std::min(range.length, kRunBytes - in_run), rest = range.length - first;
     read_run(pool, {pack, run}, in_run + first, [=, this, then = std::move(then)](const Result<Buffer>& bytes) {
@@ -37,6 +33,25 @@ void PackReader::read(Pool pool, BlobId pack, ByteRange range, Then<Buffers> the
         read_run(pool, {pack, run + 1}, rest, [=](const Result<Buffer>& more) {
             then(more ? Result<Buffers>(Buffers{begin, part_of(*more, 0, rest)}) : Result<Buffers>(more.error()));
         });
+    });
+}
+
+void PackReader::read_again(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then) {
+    {
+        MutexLock lock(mutex_);
+        for (uint64_t run = range.offset / kRunBytes; run * kRunBytes < range.end(); ++run) {
+            auto kept = runs_.find({pack, run});
+            if (kept == runs_.end() || !kept->second.is_there) continue;
+            runs_.erase(kept);
+            std::erase(order_, Place(pack, run));
+        }
+    }
+    fetch_alone(pool, pack, range, std::move(then));
+}
+
+void PackReader::fetch_alone(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then) {
+    fetch(pool, pack, range, false, [then = std::move(then)](const Result<Buffer>& bytes) {
+        then(bytes ? Result<Buffers>(Buffers{*bytes}) : Result<Buffers>(bytes.error()));
     });
 }
 

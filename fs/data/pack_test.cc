@@ -309,6 +309,23 @@ TEST_F(Packed, ADamagedMemberIsAnErrorOfItsFileAlone) {
     EXPECT_EQ(files[1].data->flush().code(), EIO);
 }
 
+TEST_F(Packed, WhatComesDamagedOnceIsReadOnceMore) {
+    auto files = packed({20'000, 20'000, 20'000, 20'000, 20'000});
+    auto damage = [&](size_t i, int count = 1) { holding().damage_next("p.1", files[i].map.extents[0].blob_offset + 9, count); };
+    damage(0);
+    EXPECT_TRUE(read(files[0]) == bytes_of(100, 20'000));
+    damage(2);  // in the run that is kept
+    EXPECT_TRUE(read(files[1]) == bytes_of(101, 20'000));
+    EXPECT_TRUE(read(files[2]) == bytes_of(102, 20'000));
+    write(files[3], 5, "x");
+    damage(3);
+    publish(files[3]), reopen(files[3]);
+    EXPECT_TRUE(read(files[3]) == bytes_of(103, 20'000).replace(5, 1, "x"));
+    damage(0, 2);
+    EXPECT_EQ(try_read(files[0], 0, 20'000).code(), EIO);
+    EXPECT_TRUE(read(files[0]) == bytes_of(100, 20'000));
+}
+
 TEST_F(Packed, WhatIsNotThereIsNoZeros) {
     auto files = packed({20'000, 30'000});
     ASSERT_TRUE(store_.apply(std::move(Mutation(pack_object(1, files[0].map.extents[0].blob)).truncate(20'300))).ok());

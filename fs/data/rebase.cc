@@ -127,10 +127,14 @@ Result<Dirty> FileDataNow::read_packed(Pool pool, const Extent& packed, ByteRang
     Transfer transfer{.direction = Transfer::Direction::read, .object = pack_object(pool, packed.blob)};
     transfer.offset = packed.blob_offset;
     Buffer bytes = transfer.bytes = Buffer::allocate(packed.length);
-    auto got = core_->store.transfer(std::move(transfer));
-    if (!got && got.code() != ENOENT) return got.error();
-    if (!got || *got < bytes.size()) return fail(ESTALE, "object " + pack_object(pool, packed.blob).name + " is gone");
-    TRY(check_packed(packed, {bytes}));
+    auto read = [&]() -> Status {
+        auto got = core_->store.transfer(transfer);
+        if (!got && got.code() != ENOENT) return got.error();
+        if (!got || *got < bytes.size()) return fail(ESTALE, "object " + transfer.object.name + " is gone");
+        return check_packed(packed, {bytes});
+    };
+    if (Status sound = read(); sound.code() == EIO) TRY(read());  // as whoever reads it does
+    else TRY(sound);
     Dirty found;
     found.put(range.offset, bytes.slice(range.offset - packed.offset, range.length));
     return found;
