@@ -87,9 +87,9 @@ std::vector<FileDataNow::Moved> FileDataNow::keep_stored(const FileMap& mine, Fi
 // From where this mount has put it.  What is not there any more, another mount has punched out since.
 Result<Dirty> FileDataNow::read_back(const FileMap& mine, const std::vector<Moved>& moved) {
     Dirty found;
-    IoBatch batch(core_->store);
     Mutex mutex;
     Status failed;
+    IoBatch batch(core_->store);  // goes first, and waits for what uses the others
     for (const Moved& part : moved) {
         if (!part.extent) {
             if (part.range.offset >= mine.inline_bytes.size()) continue;  // dirty since (leave_inline)
