@@ -152,6 +152,7 @@ void Data::pack(const std::vector<Packing>& files) {
 }
 
 Result<std::vector<Extent>> Data::store_packed(const std::vector<ToPack>& files) { return core_->packer.store(files); }
+void Data::begin_anew() { core_->packer.begin_anew(); }
 void Data::close_old_packs() { core_->packer.close_old(); }
 void Data::packed(BlobId pack, bool is_lost) { core_->packer.left(pack, is_lost); }
 

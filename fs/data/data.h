@@ -46,7 +46,7 @@ struct DataHooks {
 // What must be published after a flush.
 struct Publication {
     FileMap map;                   // size, inline bytes or extents: what finished writes cover
-    std::vector<Extent> freed;     // no longer mapped
+    std::vector<Extent> freed;     // no longer mapped; of different blobs some may overlap
     Time mtime;                    // of the last write in it
     bool changed = false;          // false: nothing new since the last one
     bool changes_map = false;      // false: at most bytes were overwritten where they were
@@ -125,6 +125,8 @@ public:
     void pack(const std::vector<Packing>& files);
     // The same of bytes as they are: answers where each is.  Each is to be told to packed() then, once.
     Result<std::vector<Extent>> store_packed(const std::vector<ToPack>& files);
+    // The session is over that gave blobs: nothing is added to its packs.  Before FileData::begin_anew.  Does not block.
+    void begin_anew();
     void close_old_packs();  // to which nothing was added for a while.  Does not block
     void packed(BlobId pack, bool is_lost);  // published, or lost: it never will be.  Does not block
 

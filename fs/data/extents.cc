@@ -131,14 +131,6 @@ const Extent* packed_extent(const Extents& extents) {
     return is_packed ? &extents.front() : nullptr;
 }
 
-bool add_freed(Extents& freed, const Extent& extent) {
-    auto after = std::partition_point(freed.begin(), freed.end(),
-                                      [&](const Extent& e) { return e.end() <= extent.offset; });
-    if (after != freed.end() && after->offset < extent.end()) return false;
-    freed.insert(after, extent);
-    return true;
-}
-
 bool are_valid(const Extents& extents) {
     uint64_t at = 0;
     for (const Extent& e : extents) {

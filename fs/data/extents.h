@@ -43,9 +43,6 @@ BlobId open_end(const Extents& extents);
 // Bytes of a pack, if there are some, are the first of a file, and a member as it was packed: null, or that extent.
 const Extent* packed_extent(const Extents& extents);
 
-// A list of what nobody maps any more gets another extent.  False: there are others of these offsets in it.
-bool add_freed(Extents& freed, const Extent& extent);
-
 // EIO: overlaps, zero lengths, ends beyond 2^63-1, or kinds this version does not know.
 bool are_valid(const Extents& extents);
 

@@ -47,9 +47,9 @@ Time FileDataNow::mtime() {
 }
 
 // Hostile metadata: what the map says is checked before a byte is moved by it.
-Status FileDataNow::check_map() const {
-    TRY(check_layout(map_.layout));
-    if (!are_valid(map_.extents) || (!map_.inline_bytes.empty() && !map_.extents.empty()))
+Status FileDataNow::check(const FileMap& map) const {
+    TRY(check_layout(map.layout));
+    if (!are_valid(map.extents) || (!map.inline_bytes.empty() && !map.extents.empty()))
         return fail(EIO, "the extents of inode " + std::to_string(raw(ino_)) + " are damaged");
     return {};
 }
@@ -119,6 +119,7 @@ void FileDataNow::published(const Publication& what) {
     std::erase_if(freed_, [&](const Extent& e) {
         return std::find(what.freed.begin(), what.freed.end(), e) != what.freed.end();
     });
+    leave_packs_of(what);
     ranges_in_publication_.clear();
     truncated_to_.reset();
     grown_to_ = 0;
@@ -148,15 +149,15 @@ void FileDataNow::closed() {
     if (unpublished_) note_left_over();
     for (const auto& [blob, objects] : reached_)
         if (core_->hooks.forget_reach && !left_over_.contains(blob)) core_->hooks.forget_reach(blob);
-    for (BlobId pack : packs_) core_->packer.left(pack, left_over_.contains(pack));
+    for (const Extent& member : members_) core_->packer.left(member.blob, left_over_.contains(member.blob));
     reached_.clear();
-    packs_.clear();
+    members_.clear();
 }
 
 // What was stored there may never be mapped: its record stays until this session is over, and gc looks.
 void FileDataNow::note_left_over() {
     for (const auto& [blob, objects] : reached_) left_over_.insert(blob);
-    left_over_.insert(packs_.begin(), packs_.end());
+    for (const Extent& member : members_) left_over_.insert(member.blob);
 }
 
 void FileDataNow::discard() {
@@ -184,7 +185,7 @@ void FileDataNow::begin_anew() {
     discard();
     MutexLock lock(mutex_);
     reached_.clear();
-    packs_.clear();
+    members_.clear();
     left_over_.clear();
     fresh_ = {};
 }

@@ -70,7 +70,8 @@ private:
         FileDataNow& file_;
     };
 
-    Status check_map() const REQUIRES(mutex_);
+    Status check_map() const REQUIRES(mutex_) { return check(map_); }
+    Status check(const FileMap& map) const;
     [[nodiscard]] Answers accept(uint64_t offset, Buffer bytes) REQUIRES(mutex_);
     [[nodiscard]] Answers drop_dirty(ByteRange range) REQUIRES(mutex_);
     void wait_for_reads(ByteRange range) REQUIRES(mutex_);
@@ -110,6 +111,7 @@ private:
     Status unpack_if_changed();
     void free_first() REQUIRES(mutex_);
     void free_extent(const Extent& extent) REQUIRES(mutex_);
+    void leave_packs_of(const Publication& what) REQUIRES(mutex_);
 
     Status clear(ByteRange range);     // stored bytes become zeros; under Exclusive
     Status clear_again();              // what was cleared in a map that another mount has replaced; under Exclusive
@@ -163,7 +165,7 @@ private:
     bool is_alone_ GUARDED_BY(mutex_) = true;      // no other mount writes to this file
     // Blobs that next_blob gave this object, or that are on record for it: first and last object.
     std::map<BlobId, std::pair<uint64_t, uint64_t>> reached_ GUARDED_BY(mutex_);
-    std::vector<BlobId> packs_ GUARDED_BY(mutex_);   // where this object was stored, one for each time
+    Extents members_ GUARDED_BY(mutex_);  // of packs, as which this was stored; not known to metadata yet
     std::set<BlobId> left_over_ GUARDED_BY(mutex_);  // of these, such as may have bytes that nobody maps
 };
 

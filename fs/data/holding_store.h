@@ -65,6 +65,12 @@ public:
         failing_[name] = code;
     }
 
+    // In the next `count` reads of that byte of the object it is another.
+    void damage_next(const std::string& name, uint64_t at, int count = 1) {
+        MutexLock lock(mutex_);
+        damaging_[name] = {at, count};
+    }
+
     void start(Mutation m, Then<void> then) override {
         std::string name = m.object().name;
         write(name, [this, m = std::move(m), then](int code) mutable {
@@ -72,7 +78,7 @@ public:
         });
     }
     void start(Transfer t, Then<size_t> then) override {
-        if (t.direction == Transfer::Direction::read) return inner_.start(std::move(t), std::move(then));
+        if (t.direction == Transfer::Direction::read) return read(std::move(t), std::move(then));
         std::string name = t.object.name;
         write(name, [this, t = std::move(t), then](int code) mutable {
             code == 0 ? inner_.start(std::move(t), std::move(then)) : elsewhere([then, code] { then(fail(code)); });
@@ -81,6 +87,20 @@ public:
     using ForwardingStore::start;
 
 private:
+    void read(Transfer t, Then<size_t> then) {
+        uint64_t at = UINT64_MAX;  // in what is read
+        {
+            MutexLock lock(mutex_);
+            auto damaging = damaging_.find(t.object.name);
+            if (damaging != damaging_.end() && damaging->second.second > 0) at = damaging->second.first - t.offset;
+            if (at < t.bytes.size()) --damaging->second.second;
+        }
+        if (at >= t.bytes.size()) return inner_.start(std::move(t), std::move(then));
+        inner_.start(t, [at, bytes = t.bytes, then = std::move(then)](Result<size_t> got) mutable {
+            bytes.data()[at] = static_cast<char>(bytes.data()[at] ^ 1);
+            then(std::move(got));
+        });
+    }
     void write(const std::string& name, std::function<void(int)> call) {
         int code = 0;
         {
@@ -105,6 +125,7 @@ private:
     CondVar changed_;
     std::map<std::string, std::vector<std::function<void(int)>>> held_ GUARDED_BY(mutex_);
     std::map<std::string, int> failing_ GUARDED_BY(mutex_);
+    std::map<std::string, std::pair<uint64_t, int>> damaging_ GUARDED_BY(mutex_);  // byte, how often
 };
 
 }  // namespace meshfs

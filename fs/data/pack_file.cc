@@ -5,6 +5,8 @@
 
 namespace meshfs {
 
+static constexpr size_t kFreedMax = 4096;  // extents in one publication, beside those that were published
+
 bool FileDataNow::is_packable() const {
     const bool is_small = size_ > kInlineMax && size_ <= kPackedMax;
     const uint64_t in_inode = std::min<uint64_t>(map_.inline_bytes.size(), size_);
@@ -47,7 +49,7 @@ void FileDataNow::end_pack(const Result<Extent>& where) {
         if (!map_.extents.empty()) free_first();
         map_.extents.push_back(*where);
         map_.bytes += where->length;
-        packs_.push_back(where->blob);
+        members_.push_back(*where);
         sending_.drop(sending.range);
         unpublished_ranges_.add(sending.range);
         core_->budget.note_stored();
@@ -67,9 +69,26 @@ void FileDataNow::free_first() {
     free_extent(extent);
 }
 
-// Of two that lay at the same offsets since the last publication, no metadata knows the newer one: its reach does.
+// What was stored and freed while nothing could be published, again and again, is gc's in the end: its record tells.
 void FileDataNow::free_extent(const Extent& extent) {
-    if (!add_freed(freed_, extent)) left_over_.insert(extent.blob);
+    const bool is_on_record =
+        reached_.contains(extent.blob) || std::find(members_.begin(), members_.end(), extent) != members_.end();
+    if (freed_.size() >= kFreedMax && is_on_record) left_over_.insert(extent.blob);
+    else freed_.push_back(extent);
+}
+
+// What metadata maps, or has on record as freed, keeps no pack on record any longer.
+void FileDataNow::leave_packs_of(const Publication& what) {
+    auto is_there = [](const Extents& extents, const Extent& member) {
+        return std::any_of(extents.begin(), extents.end(), [&](const Extent& e) {
+            return e.kind == Extent::Kind::packed && e.blob == member.blob && e.blob_offset == member.blob_offset;
+        });
+    };
+    std::erase_if(members_, [&](const Extent& member) REQUIRES(mutex_) {
+        const bool is_known = is_there(what.map.extents, member) || is_there(what.freed, member);
+        if (is_known) core_->packer.left(member.blob, left_over_.contains(member.blob));
+        return is_known;
+    });
 }
 
 // What lies in a pack is not changed there: it comes back into memory, below what is newer, and goes to a blob with that.

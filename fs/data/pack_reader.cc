@@ -7,28 +7,51 @@
 namespace meshfs {
 namespace {
 
+constexpr uint64_t kCopiedBelow = 256u << 10;  // bytes: a copy costs less than all of a run that stays for it
+
 Error not_there(BlobId pack, uint64_t offset) {
     return fail(ESTALE, "object p." + hex(raw(pack)) + " has no bytes at " + std::to_string(offset));
+}
+
+// A small one alone, for who keeps it would keep all of the run.
+Buffer part_of(const Buffer& of, uint64_t offset, uint64_t length) {
+    const Buffer part = of.slice(offset, length);
+    return length < kCopiedBelow ? Buffer::copy_of(part.view()) : part;
 }
 
 }  // namespace
 
 void PackReader::read(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then) {
     const uint64_t run = range.offset / kRunBytes, in_run = range.offset % kRunBytes;
-    if (!is_in_order(pack, range)) {
-        return fetch(pool, pack, range, false, [then = std::move(then)](const Result<Buffer>& bytes) {
-            then(bytes ? Result<Buffers>(Buffers{*bytes}) : Result<Buffers>(bytes.error()));
-        });
-    }
+    if (!is_in_order(pack, range)) return fetch_alone(pool, pack, range, std::move(then));
     // A member is no longer than a run, so it is in one or two of them.
     const uint64_t first = std::min(range.length, kRunBytes - in_run), rest = range.length - first;
     read_run(pool, {pack, run}, in_run + first, [=, this, then = std::move(then)](const Result<Buffer>& bytes) {
         if (!bytes) return then(bytes.error());
-        Buffer begin = bytes->slice(in_run, first);
+        Buffer begin = part_of(*bytes, in_run, first);
         if (rest == 0) return then(Buffers{begin});
         read_run(pool, {pack, run + 1}, rest, [=](const Result<Buffer>& more) {
-            then(more ? Result<Buffers>(Buffers{begin, more->slice(0, rest)}) : Result<Buffers>(more.error()));
+            then(more ? Result<Buffers>(Buffers{begin, part_of(*more, 0, rest)}) : Result<Buffers>(more.error()));
         });
+    });
+}
+
+void PackReader::read_again(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then) {
+    {
+        MutexLock lock(mutex_);
+        for (uint64_t run = range.offset / kRunBytes; run * kRunBytes < range.end(); ++run) {
+            auto kept = runs_.find({pack, run});
+            if (kept == runs_.end() || !kept->second.is_there) continue;
+            runs_.erase(kept);
+            std::erase(order_, Place(pack, run));
+        }
+    }
+    fetch_alone(pool, pack, range, std::move(then));
+}
+
+void PackReader::fetch_alone(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then) {
+    fetch(pool, pack, range, false, [then = std::move(then)](const Result<Buffer>& bytes) {
+        then(bytes ? Result<Buffers>(Buffers{*bytes}) : Result<Buffers>(bytes.error()));
     });
 }
 
@@ -109,7 +132,8 @@ void PackReader::fetch(Pool pool, BlobId pack, ByteRange range, bool may_be_shor
         if (!got && got.code() != ENOENT) return then(got.error());
         if (!got || *got == 0 || (*got < range.length && !may_be_short))
             return then(not_there(pack, range.offset + (got ? *got : 0)));
-        then(bytes.slice(0, *got));
+        // A run that is short is kept as that.
+        then(*got < range.length ? Buffer::copy_of(bytes.view().substr(0, *got)) : bytes);
     });
 }
 

@@ -19,6 +19,8 @@ public:
     // Exactly these bytes.  ESTALE: they are not there: the pack is gone, and the file is elsewhere by now.  The callback may
     // come inside the call; it must only hand over.
     void read(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then);
+    // The same from the store, and nothing of there is kept: what was read is damaged.
+    void read_again(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then);
     uint64_t cached_bytes() const;
 
 private:
@@ -40,6 +42,7 @@ private:
     bool is_in_order(BlobId pack, ByteRange range);
     void read_run(Pool pool, Place place, uint64_t needed, Then<Buffer> then);
     void ended(Pool pool, Place place, const Result<Buffer>& bytes);
+    void fetch_alone(Pool pool, BlobId pack, ByteRange range, Then<Buffers> then);
     void fetch(Pool pool, BlobId pack, ByteRange range, bool may_be_short, Then<Buffer> then);
 
     Store& store_;

@@ -124,12 +124,45 @@ TEST(PackReaderTest, WhoAsksForWhatWasStoredDuringAFetchGetsIt) {
     store.stop();
 }
 
+TEST(PackReaderTest, WhoKeepsASmallMemberKeepsNoRun) {
+    MemoryStore store(std::make_shared<MemoryCluster>());
+    const std::string bytes = bytes_of(1, 1 << 20);
+    Transfer transfer{.direction = Transfer::Direction::write, .object = pack_object(Pool{1}, kPack), .offset = 0};
+    transfer.bytes = Buffer::copy_of(bytes);
+    ASSERT_TRUE(store.transfer(std::move(transfer)).ok());
+    {
+        PackReader reader(store);
+        Counted told;
+        std::vector<Buffer> parts;
+        int reads = 0;
+        auto read = [&](uint64_t offset, uint64_t length) {
+            reader.read(Pool{1}, kPack, {offset, length}, [&](const Result<Buffers>& got) {
+                ASSERT_TRUE(got.ok());
+                parts.push_back(got->front());
+                told.count();
+            });
+            told.wait_for(++reads);
+            EXPECT_TRUE(parts.back().view() == std::string_view(bytes).substr(offset, length));
+        };
+        read(0, 1'000);
+        for (uint64_t i = 1; i < 4; ++i) read(i * 1'000, 1'000);
+        EXPECT_EQ(reader.cached_bytes(), bytes.size());
+        EXPECT_NE(parts[3].data() - parts[2].data(), 1'000) << "both are in the run";
+        // What is large is not copied.
+        read(4'000, 300'000);
+        read(304'000, 300'000);
+        EXPECT_EQ(parts[5].data() - parts[4].data(), 300'000);
+    }
+    store.stop();
+}
+
 class Packed : public testing::Test {
 protected:
     Packed() : store_(std::make_unique<HoldingStore>(std::make_shared<MemoryCluster>())) {}
     DataHooks hooks() {
         DataHooks h;
         h.next_blob = [this](Ino home) {
+            if (!has_session_) return BlobId{};
             if (home == Ino{}) ++packs_;
             return BlobId{++blobs_};
         };
@@ -208,6 +241,7 @@ protected:
 
     MeteredStore store_;
     uint64_t blobs_ = 0, packs_ = 0;
+    bool has_session_ = true;
     std::set<BlobId> on_record_;
     Data data_{store_, Clock::system(), {}, hooks()};
 };
@@ -275,6 +309,23 @@ TEST_F(Packed, ADamagedMemberIsAnErrorOfItsFileAlone) {
     EXPECT_EQ(files[1].data->flush().code(), EIO);
 }
 
+TEST_F(Packed, WhatComesDamagedOnceIsReadOnceMore) {
+    auto files = packed({20'000, 20'000, 20'000, 20'000, 20'000});
+    auto damage = [&](size_t i, int count = 1) { holding().damage_next("p.1", files[i].map.extents[0].blob_offset + 9, count); };
+    damage(0);
+    EXPECT_TRUE(read(files[0]) == bytes_of(100, 20'000));
+    damage(2);  // in the run that is kept
+    EXPECT_TRUE(read(files[1]) == bytes_of(101, 20'000));
+    EXPECT_TRUE(read(files[2]) == bytes_of(102, 20'000));
+    write(files[3], 5, "x");
+    damage(3);
+    publish(files[3]), reopen(files[3]);
+    EXPECT_TRUE(read(files[3]) == bytes_of(103, 20'000).replace(5, 1, "x"));
+    damage(0, 2);
+    EXPECT_EQ(try_read(files[0], 0, 20'000).code(), EIO);
+    EXPECT_TRUE(read(files[0]) == bytes_of(100, 20'000));
+}
+
 TEST_F(Packed, WhatIsNotThereIsNoZeros) {
     auto files = packed({20'000, 30'000});
     ASSERT_TRUE(store_.apply(std::move(Mutation(pack_object(1, files[0].map.extents[0].blob)).truncate(20'300))).ok());
@@ -334,6 +385,29 @@ TEST_F(Packed, WrittenWholeTheyArePackedAgain) {
     EXPECT_EQ(files[0].map.bytes, 30'000u);
     EXPECT_EQ(files[0].freed, before);
     EXPECT_TRUE(read(files[0]) == bytes_of(7, 30'000));
+}
+
+// What was stored in between was never published, and goes with what was.
+TEST_F(Packed, CutAndWrittenAnewBeforeItCouldBePublishedAllOfItIsFreed) {
+    auto files = packed({20'000, 20'000});
+    File& one = files[0];
+    Extents expected = one.map.extents;
+    for (int round = 0; round < 2; ++round) {
+        ASSERT_TRUE(one.data->truncate(0).ok());
+        write(one, 0, bytes_of(7, 30'000));
+        if (round == 0) pack({&one});
+        auto flushed = one.data->flush();  // and that is all
+        ASSERT_TRUE(flushed.ok());
+        expected.insert(expected.end(), flushed->map.extents.begin(), flushed->map.extents.end());
+    }
+    ASSERT_TRUE(one.data->truncate(0).ok());
+    write(one, 0, "small");
+    publish(one);
+    EXPECT_EQ(one.freed, expected);
+    EXPECT_EQ(expected.size(), 3u);
+    one.data->closed();
+    data_.stop();
+    EXPECT_TRUE(on_record_.empty()) << "gc need not look for it";
 }
 
 TEST_F(Packed, BytesWrittenMeanwhileAreKept) {
@@ -424,6 +498,65 @@ TEST_F(Packed, APackIsOnRecordUntilAllOfItIsPublishedAndNothingIsAdded) {
     EXPECT_EQ(on_record_.size(), 1u) << "gc has to look at it";
 }
 
+TEST_F(Packed, NothingIsAddedToAPackOfASessionThatIsOver) {
+    File one = file(1), two = file(2), three = file(3);
+    for (File* f : {&one, &two, &three}) write(*f, 0, bytes_of(raw(f->ino), 20'000));
+    pack({&one});
+    publish(one);
+    holding().hold("p.1");
+    std::thread packing([&] { pack({&two}); });
+    holding().wait_for("p.1");
+    data_.begin_anew();
+    holding().let_go("p.1");
+    packing.join();
+    pack({&three});
+    publish(two), publish(three);
+    EXPECT_EQ(one.map.extents[0].blob, BlobId{1});
+    EXPECT_FALSE(is_packed(two)) << "nor is what was under way mapped there";
+    EXPECT_EQ(three.map.extents[0].blob, BlobId{2});
+    data_.begin_anew();
+    write(three, 0, bytes_of(4, 20'000));
+    pack({&three});
+    publish(three);
+    EXPECT_TRUE(is_packed(three));
+    EXPECT_GT(three.map.extents[0].blob, BlobId{3});
+    EXPECT_EQ(packs_, 3u);
+}
+
+// While there is none.
+TEST_F(Packed, WithoutASessionNothingIsStored) {
+    File one = file(1), large = file(2);
+    write(one, 0, bytes_of(1, 20'000));
+    write(large, 0, bytes_of(2, 5 << 20));
+    has_session_ = false;
+    pack({&one});
+    EXPECT_EQ(large.data->flush().code(), ESHUTDOWN);
+    EXPECT_EQ(calls(), 0u);
+    EXPECT_TRUE(on_record_.empty());
+    has_session_ = true;
+    publish(one), publish(large);
+    EXPECT_TRUE(read(one) == bytes_of(1, 20'000));
+    EXPECT_TRUE(read(large) == bytes_of(2, 5 << 20));
+}
+
+// A file may stay open for long.
+TEST_F(Packed, APackIsNotOnRecordForAFileThatIsPublishedAndStaysOpen) {
+    File one = file(1), two = file(2);
+    write(one, 0, bytes_of(1, 20'000));
+    write(two, 0, bytes_of(2, 20'000));
+    pack({&one, &two});
+    publish(one);
+    write(two, 0, bytes_of(3, 20'000));  // what was packed is freed in the same step
+    publish(two);
+    EXPECT_EQ(two.freed.size(), 1u);
+    EXPECT_EQ(on_record_.size(), 2u) << "more may be added to the pack; and the blob of one that is open";
+    data_.stop();
+    EXPECT_EQ(on_record_.size(), 1u);
+    EXPECT_FALSE(on_record_.contains(one.map.extents[0].blob));
+    one.data->closed(), two.data->closed();
+    EXPECT_TRUE(on_record_.empty());
+}
+
 // Another mount has published: what this one has in a pack and never published is read back and stored anew.
 TEST_F(Packed, AnotherMountsMapTakesNothingOfWhatWasPacked) {
     File one = file(1), other = file(2);
@@ -442,6 +575,22 @@ TEST_F(Packed, AnotherMountsMapTakesNothingOfWhatWasPacked) {
     publish(cut), reopen(cut);
     EXPECT_EQ(read(cut), bytes_of(2, 9'000).substr(0, 5));
     EXPECT_EQ(cut.freed, theirs.extents);
+}
+
+TEST_F(Packed, AnotherMountsMapThatIsDamagedIsAnErrorAndChangesNothing) {
+    auto files = packed({20'000});
+    FileMap lengthy = files[0].map, layout = files[0].map, overlap = files[0].map;
+    lengthy.extents[0].length = uint64_t{1} << 62;
+    layout.layout.object_bytes = 0;
+    overlap.extents.push_back(overlap.extents[0]);
+    for (const FileMap& theirs : {lengthy, layout, overlap}) {
+        File cut = file(1);
+        write(cut, 0, bytes_of(1, 10'000));
+        ASSERT_TRUE(cut.data->truncate(5'000).ok());
+        EXPECT_EQ(cut.data->rebase(theirs).code(), EIO);
+        publish(cut), reopen(cut);
+        EXPECT_TRUE(read(cut) == bytes_of(1, 5'000));
+    }
 }
 
 TEST_F(Packed, ReadInOrderTheyComeInRunsOfAMegabyte) {

@@ -9,7 +9,7 @@ Result<std::vector<Extent>> Packer::store(const std::vector<ToPack>& files) {
     uint64_t room = 0;
     for (const ToPack& file : files) room += room_in_segment(size_of(file.bytes));
     if (files.empty() || room > kSegmentRoom) return fail(EINVAL, "no segment of a pack has so many bytes");
-    Open open = take(kSegmentMax - kSegmentRoom + room);
+    Open open = TRY(take(kSegmentMax - kSegmentRoom + room));
     MadeSegment made = make_segment(open.pack, open.segments, open.end, files);
     const uint64_t length = made.bytes.size();
 
@@ -29,6 +29,7 @@ Result<std::vector<Extent>> Packer::store(const std::vector<ToPack>& files) {
     core_.slots.give(length);
 
     MutexLock lock(mutex_);
+    if (stored && !records_.contains(open.pack)) stored = fail(ESHUTDOWN, "the session of the pack is over");
     if (!stored) {  // it may be there all the same, or come
         close(open.pack, true);
         return stored.error();
@@ -44,7 +45,7 @@ Result<std::vector<Extent>> Packer::store(const std::vector<ToPack>& files) {
 }
 
 // One with room for so many bytes, for the caller alone.
-Packer::Open Packer::take(uint64_t bytes) {
+Result<Packer::Open> Packer::take(uint64_t bytes) {
     close_old();
     MutexLock lock(mutex_);
     auto roomy = std::find_if(idle_.begin(), idle_.end(), [&](const Open& open) { return open.end + bytes <= kPackMax; });
@@ -58,6 +59,7 @@ Packer::Open Packer::take(uint64_t bytes) {
         idle_.erase(idle_.begin());
     }
     Open open{.pack = core_.hooks.next_blob(Ino{}), .since = core_.clock.boot_ns()};
+    if (open.pack == BlobId{}) return fail(ESHUTDOWN, "there is no session that a pack could be of");
     records_[open.pack];
     return open;
 }
@@ -72,10 +74,18 @@ void Packer::close_old() {
     });
 }
 
+// What is on record of them went with the session.
+void Packer::begin_anew() {
+    MutexLock lock(mutex_);
+    idle_.clear();
+    records_.clear();
+}
+
 void Packer::close(BlobId pack, bool is_left_over) {
-    Record& record = records_[pack];
-    record.is_open = false;
-    record.is_left_over |= is_left_over;
+    auto record = records_.find(pack);
+    if (record == records_.end()) return;
+    record->second.is_open = false;
+    record->second.is_left_over |= is_left_over;
     drop_if_over(pack);
 }
 

@@ -19,8 +19,9 @@ public:
     // Data::store_packed.
     Result<std::vector<Extent>> store(const std::vector<ToPack>& files);
     void left(BlobId pack, bool is_lost);
-    void close_old();  // and of sessions that are over
-    void stop();       // no more are stored
+    void close_old();   // and of sessions that are over
+    void begin_anew();  // the session is over: to none of its packs anything is added, also by who is writing just now
+    void stop();        // no more are stored
 
 private:
     static constexpr size_t kIdleMax = 4;                     // as many as there are flushers
@@ -36,14 +37,14 @@ private:
         bool is_open = true, is_left_over = false;
         size_t members = 0;
     };
-    Open take(uint64_t bytes);
+    Result<Open> take(uint64_t bytes);
     void close(BlobId pack, bool is_left_over) REQUIRES(mutex_);
     void drop_if_over(BlobId pack) REQUIRES(mutex_);
 
     Data::Core& core_;
     Mutex mutex_;
     std::vector<Open> idle_ GUARDED_BY(mutex_);
-    std::map<BlobId, Record> records_ GUARDED_BY(mutex_);
+    std::map<BlobId, Record> records_ GUARDED_BY(mutex_);  // of a pack that is not there nothing is known any more
 };
 
 }  // namespace meshfs

@@ -118,19 +118,28 @@ void FileDataNow::start_stored_read(const std::shared_ptr<Reading>& reading, Byt
     }
 }
 
-// A member that is read whole is held against its checksum.
+// A member that is read whole is held against its checksum.  A wrong one may be the way's fault: it is read once more.
 void FileDataNow::start_packed_read(const std::shared_ptr<Reading>& reading, Pool pool, const Extent& extent,
                                     ByteRange range) {
     Buffers& into = reading->pieces[range.offset];
     ++reading->left;
-    auto told = [reading, &into, extent, is_whole = range.length == extent.length](Result<Buffers> bytes) {
-        Status how = !bytes ? Status(bytes.error()) : is_whole ? check_packed(extent, *bytes) : Status();
+    const ByteRange there{extent.blob_offset + range.offset - extent.offset, range.length};
+    auto told = [reading, &into](const Status& how, Result<Buffers> bytes) {
         if (how) into = std::move(*bytes);
         else reading->fail_with(how);
         reading->end_one();
     };
-    core_->packs_read.read(pool, extent.blob, {extent.blob_offset + range.offset - extent.offset, range.length},
-                           std::move(told));
+    auto check = [extent, is_whole = range.length == extent.length](const Result<Buffers>& bytes) {
+        return !bytes ? Status(bytes.error()) : is_whole ? check_packed(extent, *bytes) : Status();
+    };
+    core_->packs_read.read(pool, extent.blob, there, [=, reader = &core_->packs_read](Result<Buffers> bytes) {
+        Status how = check(bytes);
+        if (!bytes || how) return told(how, std::move(bytes));
+        reader->read_again(pool, extent.blob, there, [=](Result<Buffers> again) {
+            const Status at_last = check(again);
+            told(at_last, std::move(again));
+        });
+    });
 }
 
 // What the object does not have is a hole of its blob, and so is an object that is missing where one may be.  What is large

@@ -17,6 +17,7 @@ Status FileDataNow::rebase(const FileMap& map) {
         mine = map_;
         cleared = cleared_;
         if (unpublished_) {
+            TRY(check(theirs));
             note_left_over();
             // What is left of a pack's member after a cut is no member.
             if (const Extent* packed = packed_extent(theirs.extents);
@@ -27,7 +28,7 @@ Status FileDataNow::rebase(const FileMap& map) {
                 theirs.extents.erase(theirs.extents.begin());
             }
             if (truncated_to_) {
-                for (const Extent& gone : cut(theirs, *truncated_to_)) add_freed(freed, gone);
+                for (const Extent& gone : cut(theirs, *truncated_to_)) freed.push_back(gone);
                 theirs.size = *truncated_to_;
             }
             theirs.size = std::max(theirs.size, grown_to_);
@@ -86,9 +87,9 @@ std::vector<FileDataNow::Moved> FileDataNow::keep_stored(const FileMap& mine, Fi
 // From where this mount has put it.  What is not there any more, another mount has punched out since.
 Result<Dirty> FileDataNow::read_back(const FileMap& mine, const std::vector<Moved>& moved) {
     Dirty found;
-    IoBatch batch(core_->store);
     Mutex mutex;
     Status failed;
+    IoBatch batch(core_->store);  // goes first, and waits for what uses the others
     for (const Moved& part : moved) {
         if (!part.extent) {
             if (part.range.offset >= mine.inline_bytes.size()) continue;  // dirty since (leave_inline)
@@ -126,10 +127,14 @@ Result<Dirty> FileDataNow::read_packed(Pool pool, const Extent& packed, ByteRang
     Transfer transfer{.direction = Transfer::Direction::read, .object = pack_object(pool, packed.blob)};
     transfer.offset = packed.blob_offset;
     Buffer bytes = transfer.bytes = Buffer::allocate(packed.length);
-    auto got = core_->store.transfer(std::move(transfer));
-    if (!got && got.code() != ENOENT) return got.error();
-    if (!got || *got < bytes.size()) return fail(ESTALE, "object " + pack_object(pool, packed.blob).name + " is gone");
-    TRY(check_packed(packed, {bytes}));
+    auto read = [&]() -> Status {
+        auto got = core_->store.transfer(transfer);
+        if (!got && got.code() != ENOENT) return got.error();
+        if (!got || *got < bytes.size()) return fail(ESTALE, "object " + transfer.object.name + " is gone");
+        return check_packed(packed, {bytes});
+    };
+    if (Status sound = read(); sound.code() == EIO) TRY(read());  // as whoever reads it does
+    else TRY(sound);
     Dirty found;
     found.put(range.offset, bytes.slice(range.offset - packed.offset, range.length));
     return found;

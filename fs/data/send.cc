@@ -126,6 +126,7 @@ std::vector<FileDataNow::SendingAt> FileDataNow::take(ByteRange range) {
 
 // Objects that are mapped need no record, nor do bytes that go on in one: they are found by the map.
 Status FileDataNow::reach(BlobId blob, uint64_t object) {
+    if (blob == BlobId{}) return fail(ESHUTDOWN, "there was no session that a blob could be of");
     uint64_t first = object;
     {
         MutexLock lock(mutex_);

@@ -190,6 +190,7 @@ Result<Inode> Meta::opened(Ino ino) { return with(ops::opened, ino); }
 void Meta::released(Ino ino) { with(ops::released, ino); }
 Result<std::vector<Purgeable>> Meta::purgeable(size_t max) { return with(ops::purgeable, max); }
 Status Meta::purged(const Purgeable& item) { return with(ops::purged, item); }
+void Meta::purge_later(const Purgeable& item) { with(ops::purge_later, item); }
 size_t Meta::queued_for_purge() const {
     return with([](MetaCore& core) { return core.unlinked.size(); });
 }

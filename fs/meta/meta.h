@@ -93,7 +93,7 @@ struct Renamed {
 // One read-modify-write of an inode; may be called several times, on what is there by then.
 struct InodeChange {
     Inode& inode;                // to be changed; ctime is the callee's business
-    std::vector<Extent> freed;   // nobody maps them any more once the change is in: noted for purge
+    std::vector<Extent> freed;   // nobody maps them any more once the change is in: noted for purge; they may overlap
 };
 using ChangeInode = std::function<Status(InodeChange&)>;
 
@@ -127,7 +127,10 @@ struct PublishCondition {
 // inode.links > 0 and only those extents in inode.map.
 struct Purgeable {
     Inode inode;
-    std::string token;  // of Meta's
+    // Of Meta's.
+    std::string token;
+    int64_t since_ns = 0;        // by boot_ns(): when it was queued first
+    bool is_found_again = false;  // by something else that is queued
 };
 
 struct SessionInfo {
@@ -184,6 +187,7 @@ public:
     // --- what is dead.  The caller removes the bytes, then says so.
     Result<std::vector<Purgeable>> purgeable(size_t max);  // of what this session unlinked or found
     Status purged(const Purgeable& item);
+    void purge_later(const Purgeable& item);  // it could not be removed now.  Never blocks
     size_t queued_for_purge() const;  // known, and not purged yet: some wait, for what others may still read
     // Walks the tree and dead sessions' leavings once, queueing what it finds for purgeable().
     struct GcReport { uint64_t groups = 0, unlinked = 0, nameless = 0, sessions = 0; };

@@ -16,11 +16,14 @@ std::vector<Purgeable> Purges::take_cleared(size_t max) {
 
 std::string Purges::token_of(const Place& place) { return place.first.name + "/" + place.second; }
 
+Purges::Place Purges::place_of_token(const std::string& token) {
+    auto end = token.find('/');  // no object of the metadata pool has one in its name
+    return {{kMetaPool, token.substr(0, end)}, token.substr(end + 1)};
+}
+
 bool Purges::put_removed(const Purgeable& item) {
-    auto end = item.token.find('/');  // no object of the metadata pool has one in its name
     MutexLock lock(mutex_);
-    removed_.push_back({.place = {ObjectName{kMetaPool, item.token.substr(0, end)}, item.token.substr(end + 1)},
-                        .had_locks = (item.inode.flags & kHadLocks) != 0});
+    removed_.push_back({.place = place_of_token(item.token), .had_locks = (item.inode.flags & kHadLocks) != 0});
     return removed_.size() >= kRemovedMax;
 }
 

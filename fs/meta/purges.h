@@ -28,6 +28,7 @@ public:
     std::vector<Removed> take_removed();
 
     static std::string token_of(const Place& place);
+    static Place place_of_token(const std::string& token);
 
 private:
     static constexpr size_t kRemovedMax = 512;

@@ -5,6 +5,7 @@
 namespace meshfs {
 
 void VfsCore::give_up_unpublished() {
+    data->begin_anew();
     for (auto& file : open_inodes->all()) {
         MyTurn turn(file->turn);
         if (sharing != nullptr) sharing->begin_anew(*file);

@@ -4,6 +4,7 @@
 #include "fs/vfs/compaction.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "fs/base/log.h"
 #include "fs/base/wire.h"
@@ -50,6 +51,10 @@ private:
         is_half_dead_ = false;
         const BlobId pack = noted.pack;
         if (TRY(meta_.is_in_reach(pack))) return {};
+        auto there = store_.ask(std::move(Query(pack_object(pool_, pack)).stat()));
+        if (there.code() == ENOENT) return meta_.forget_dead_members(pack);
+        if (!there) return there.error();
+        if (noted.bytes * 4 < there->size) return {};  // beside its members a pack has less than those
         auto scan = scan_pack(store_, pool_, pack);
         if (scan.code() == ENOENT) return meta_.forget_dead_members(pack);
         if (!scan.ok()) return scan.error();
@@ -99,7 +104,7 @@ private:
         auto extents = TRY(data_.store_packed(copies));
         Status first_error;
         for (size_t i = 0; i < copied.size(); ++i) {
-            auto moved = tell(extent_of(pack, copied[i].member), extents[i], copied[i]);
+            auto moved = tell(pack, extents[i], copied[i]);
             data_.packed(extents[i].blob, !moved.ok());
             if (moved.ok()) ++done_.files;
             else if (moved.code() != ECANCELED && moved.code() != ESTALE && first_error.ok()) first_error = moved;
@@ -120,17 +125,16 @@ private:
         return Buffers();
     }
 
-    Status tell(const Extent& from, const Extent& to, const Live& one) {
+    Status tell(BlobId from, const Extent& to, const Live& one) {
         auto changed = meta_.change(one.member.ino, [&](InodeChange& change) -> Status {
             // Of a session that was declared dead meanwhile others may have removed what it stored.
             if (session_of(to.blob) != meta_.session()) return fail(ECANCELED);
             Inode& inode = change.inode;
             auto& extents = inode.map.extents;
-            auto at = std::find(extents.begin(), extents.end(), from);
+            auto at = std::find_if(extents.begin(), extents.end(), [&](const Extent& e) { return is_of(one.member, from, e); });
             if (inode.content_version != one.version || at == extents.end()) return fail(ECANCELED);
-            *at = to;
+            change.freed = {std::exchange(*at, to)};
             ++inode.content_version;
-            change.freed = {from};
             return {};
         });
         return changed ? Status() : Status(changed.error());

@@ -166,6 +166,48 @@ TEST_F(CompactionTest, WhatLivesMostlyStays) {
     expect_whole(*c, 20, 60);
 }
 
+// Counts what is read of packs.
+class PackReads final : public ForwardingStore {
+public:
+    using ForwardingStore::ForwardingStore;
+    using ForwardingStore::start;
+    void start(Transfer transfer, Then<size_t> then) override {
+        if (transfer.direction == Transfer::Direction::read && transfer.object.name.starts_with("p.")) ++count;
+        inner_.start(std::move(transfer), std::move(then));
+    }
+    bool is_exclusive() const override { return true; }
+    std::atomic<int> count{0};
+};
+
+TEST_F(CompactionTest, APackOfWhichLittleIsDeadIsNotRead) {
+    make_half_dead(60, 10);
+    PackReads* reads = nullptr;
+    auto c = mount([&](std::unique_ptr<Store> inner) {
+        auto store = std::make_unique<PackReads>(std::move(inner));
+        reads = store.get();
+        return store;
+    });
+    must(gc(*c));
+    EXPECT_EQ(hints(), 10u);
+    EXPECT_EQ(reads->count, 0);
+    for (uint64_t i = 10; i < 40; ++i) ASSERT_OK(c->unlink(name(i)));
+    EXPECT_EQ(must(gc(*c)).files, 20u);
+}
+
+// What else is said of an extent makes it no other.
+TEST_F(CompactionTest, AMemberIsMovedWhateverItsFlagsAre) {
+    make_half_dead(60, 40);
+    auto c = mount_alone();
+    must(c->meta->change(c->ino(name(50)), [](InodeChange& change) -> Status {
+        change.inode.map.extents.at(0).flags |= Extent::frozen;
+        return {};
+    }));
+    EXPECT_EQ(must(gc(*c)).files, 20u);
+    EXPECT_EQ(must(gc(*c)).packs, 1u);
+    expect_whole(*c, 40, 60);
+    expect_clean(*c);
+}
+
 TEST_F(CompactionTest, OfAPackOfWhichNothingLivesNothingIsCopied) {
     make_half_dead(60, 60);
     auto c = mount_alone();

@@ -1,5 +1,6 @@
 #include "fs/vfs/purger.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "fs/base/log.h"
@@ -10,37 +11,60 @@ namespace meshfs {
 
 namespace {
 constexpr size_t kItemsMax = 64;
+
+bool has_packed(const Purgeable& item) {
+    const auto& extents = item.inode.map.extents;
+    return std::any_of(extents.begin(), extents.end(), [](const Extent& e) { return e.kind == Extent::Kind::packed; });
 }
+
+}  // namespace
 
 Result<uint64_t> Purger::purge_all(Meta& meta, Data& data, const std::atomic<bool>* stopping,
                                    std::atomic<uint64_t>* waiting, std::set<BlobId>* packs) {
     uint64_t gone = 0;
-    while (true) {
-        auto items = TRY(meta.purgeable(kItemsMax));
+    Status first_error;
+    std::set<std::string> failed;  // such as come again meanwhile
+    for (bool has_new = true, is_over = false; has_new && !is_over;) {
+        auto found = meta.purgeable(kItemsMax);
+        if (!found) return first_error.ok() ? found.error() : first_error.error();
+        const std::vector<Purgeable> items = std::move(*found);
         if (waiting != nullptr) *waiting = items.size();
-        if (items.empty()) return gone;
+        has_new = false;
         // A line each, and of all together as few operations as there are packs.
         std::vector<Extent> mapped;
         for (const Purgeable& item : items)
             mapped.insert(mapped.end(), item.inode.map.extents.begin(), item.inode.map.extents.end());
-        TRY(meta.note_dead_members(mapped));
+        const Status noted = meta.note_dead_members(mapped);
         for (const Extent& e : mapped)
-            if (e.kind == Extent::Kind::packed && packs != nullptr && packs->size() < kPacksMax) packs->insert(e.blob);
+            if (noted && e.kind == Extent::Kind::packed && packs != nullptr && packs->size() < kPacksMax) packs->insert(e.blob);
         for (const Purgeable& item : items) {
             if (stopping != nullptr && *stopping) return gone;
-            TRY(data.remove(item.inode.ino, item.inode.map));
-            TRY(meta.purged(item));
+            const bool is_new = !failed.contains(item.token);
+            has_new |= is_new;
+            Status removed = has_packed(item) ? noted : Status();
+            if (removed && is_new && !is_over) removed = data.remove(item.inode.ino, item.inode.map);
+            if (!removed || !is_new || is_over) {
+                if (first_error.ok()) first_error = removed;
+                is_over |= removed.code() == ETIMEDOUT || removed.code() == ESHUTDOWN;
+                failed.insert(item.token);
+                meta.purge_later(item);
+                continue;
+            }
+            // An error of this one is of records, which stay with Meta until they are gone.
+            if (Status done = meta.purged(item); !done && first_error.ok()) first_error = done;
             ++gone;
             if (waiting != nullptr && *waiting > 0) --*waiting;
         }
     }
+    if (!first_error.ok()) return first_error.error();
+    return gone;
 }
 
 void Purger::wake() {
     if (is_running_.exchange(true)) return;
     bool posted = thread_.try_post([this] {
         auto gone = purge_all(meta_, data_, &stopping_, &waiting_, &packs_);
-        if (gone) remove_dead_packs();
+        if (gone.code() != ESHUTDOWN) remove_dead_packs();
         if (!gone && gone.code() != ESHUTDOWN)
             log_warning("what is deleted could not be purged; tried again later", {{"error", gone.error().text()}});
         is_running_ = false;

@@ -19,8 +19,8 @@ public:
     void wake();
     void stop();  // ends after the file in work
     uint64_t waiting() const { return waiting_; }
-    // All that may go now, on the calling thread; how many went.  For gc.  The first error ends it: what cannot be
-    // removed stays queued.  packs: gets those of which something went.
+    // All that may go now, on the calling thread; how many went.  For gc.  What cannot be removed keeps nothing else and is
+    // tried again later; the first error is returned at the end.  packs: gets those of which something went.
     static Result<uint64_t> purge_all(Meta& meta, Data& data, const std::atomic<bool>* stopping = nullptr,
                                       std::atomic<uint64_t>* waiting = nullptr, std::set<BlobId>* packs = nullptr);
 

@@ -26,12 +26,12 @@ public:
     Status run(const Home& home) {
         Wanted wanted{.keys = {home.key}};
         if (home.kind == Home::Kind::header) wanted = wanted_for_directory();
-        freed_key_.reset();
         ChangeTarget target{.object = home.object, .may_be_dead = home.kind == Home::Kind::unlinked};
         auto status = change_group(core_, target, wanted, [&](GroupChange& change) {
             return home.kind == Home::Kind::header ? build_directory(change) : build_file(change, home);
         });
-        if (status.ok() && freed_key_) core_.unlinked.push({home.object, *freed_key_});
+        if (status.ok())
+            for (const std::string& key : freed_keys_) core_.unlinked.push({home.object, key});
         return status;
     }
 
@@ -39,12 +39,13 @@ public:
 
 private:
     Status build_file(GroupChange& change, const Home& home) {
+        freed_keys_.clear();
         Inode before = TRY(inode_at(home, ino_, change.view()));
         Inode after = before;
         std::vector<Extent> freed = TRY(call(before, after));
         result_ = after;
         if (after == before && freed.empty()) return {};
-        if (!freed.empty()) note_freed(change, after, std::move(freed));
+        note_freed(change, after, std::move(freed));
         result_ = after;
         switch (home.kind) {
             case Home::Kind::dentry: {
@@ -97,8 +98,20 @@ private:
         return std::move(change.freed);
     }
 
-    // Who maps these extents no longer is on record in the same step that takes them out of the map.
+    // That nobody maps these extents any more is on record in the same step that takes them out of the map.  What was cut and
+    // written anew several times lies at the same offsets, and the extents of a record may not overlap: then there are several.
     void note_freed(GroupChange& change, Inode& after, std::vector<Extent> freed) {
+        std::stable_sort(freed.begin(), freed.end(), [](const Extent& a, const Extent& b) { return a.offset < b.offset; });
+        while (!freed.empty()) {
+            std::vector<Extent> together, others;
+            for (const Extent& e : freed)
+                (together.empty() || together.back().end() <= e.offset ? together : others).push_back(e);
+            note_freed_together(change, after, std::move(together));
+            freed = std::move(others);
+        }
+    }
+
+    void note_freed_together(GroupChange& change, Inode& after, std::vector<Extent> freed) {
         ++after.content_version;  // unique among the keys of this inode, whatever the caller raised
         UnlinkedRecord record{.kind = UnlinkedRecord::Kind::extents, .since = core_.now()};
         record.inode.ino = ino_;
@@ -106,15 +119,15 @@ private:
         record.inode.links = std::max(after.links, 1u);
         record.inode.map.layout = after.map.layout;
         record.inode.map.extents = std::move(freed);
-        freed_key_ = freed_key(ino_, after.content_version);
-        change.set(*freed_key_, encode(record));
+        freed_keys_.push_back(freed_key(ino_, after.content_version));
+        change.set(freed_keys_.back(), encode(record));
     }
 
     MetaCore& core_;
     const Ino ino_;
     const ChangeInode& callback_;
     Inode result_;
-    std::optional<std::string> freed_key_;
+    std::vector<std::string> freed_keys_;
 };
 
 }  // namespace

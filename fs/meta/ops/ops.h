@@ -28,6 +28,7 @@ Result<Inode> opened(MetaCore& core, Ino ino);
 void released(MetaCore& core, Ino ino);
 Result<std::vector<Purgeable>> purgeable(MetaCore& core, size_t max);
 Status purged(MetaCore& core, const Purgeable& item);
+void purge_later(MetaCore& core, const Purgeable& item);
 // Takes the records out of all that is purged so far.
 Status end_purges(MetaCore& core);
 // Of the numbers in the question, those that are open here; on any thread.

@@ -123,8 +123,9 @@ private:
         core_.unlinked.push(std::move(item));
     }
 
-    void clear(const Item& item, Inode inode) {
-        core_.purges.put_cleared({std::move(inode), Purges::token_of({item.object, item.key})});
+    void clear(const Item& item, Inode inode, bool is_found_again = false) {
+        core_.purges.put_cleared({.inode = std::move(inode), .token = Purges::token_of({item.object, item.key}),
+                                  .since_ns = item.since_ns, .is_found_again = is_found_again});
     }
 
     // Who answers that it has a file open tells nobody when it closes it, but purges it then; so does its death, found
@@ -175,7 +176,7 @@ private:
         bool is_clear = true;
         for (const auto& [key, value] : left) {
             auto record = decode_at(decode_unlinked, object, key, value);
-            if (record.ok()) clear({.object = object, .key = key}, std::move(record->inode));
+            if (record.ok()) clear({.object = object, .key = key, .since_ns = item.since_ns}, std::move(record->inode), true);
             else log_error("what is deleted cannot be purged", {{"error", record.error().text()}});
             is_clear &= record.ok();
         }
@@ -286,7 +287,7 @@ std::string answer_which_are_open(MetaCore& core, std::string_view question) {
 
 Result<std::vector<Purgeable>> purgeable(MetaCore& core, size_t max) {
     TRY(core.check_may_change());
-    TRY(forget_removed(core));
+    (void)forget_removed(core);  // an error of it keeps nothing else, and is told when there is nothing else
     for (;;) {
         auto cleared = core.purges.take_cleared(max);
         if (!cleared.empty()) return cleared;
@@ -306,6 +307,14 @@ Result<std::vector<Purgeable>> purgeable(MetaCore& core, size_t max) {
 
 Status purged(MetaCore& core, const Purgeable& item) {
     return core.purges.put_removed(item) ? forget_removed(core) : Status();
+}
+
+// Not at once, or who cannot remove it would do nothing else.
+void purge_later(MetaCore& core, const Purgeable& item) {
+    if (item.is_found_again) return;
+    auto [object, key] = Purges::place_of_token(item.token);
+    const int64_t due_ns = core.clock.boot_ns() + core.volume.lease_seconds * kNsPerSecond / 3;
+    core.unlinked.push({.object = std::move(object), .key = std::move(key), .since_ns = item.since_ns, .due_ns = due_ns});
 }
 
 Status end_purges(MetaCore& core) { return forget_removed(core); }

@@ -230,6 +230,29 @@ TEST_F(PurgeTest, FreedExtentsAreKeptForLateReaders) {
     mount_->hooks->claims_exclusive = false;
 }
 
+// What was cut and written anew several times before it could be published.
+TEST_F(PurgeTest, FreedExtentsOfTheSameOffsetsAreRecordsThatCanBeRead) {
+    Ino a = must(create("a")).ino;
+    auto extent = [](uint64_t offset, uint64_t length, uint64_t blob) {
+        return Extent{.offset = offset, .length = length, .blob_offset = offset, .blob = BlobId{blob}};
+    };
+    const std::vector<Extent> freed{extent(4096, 4096, 70), extent(0, 4096, 71), extent(0, 10'000, 72), extent(100, 20, 73)};
+    const uint64_t before = must(meta().get(a)).content_version;
+    must(meta().change(a, [&](InodeChange& c) -> Status { return c.freed = freed, Status(); }));
+    EXPECT_GT(must(meta().get(a)).content_version, before);
+    EXPECT_EQ(records(), 3u);
+    EXPECT_EQ(purge(meta()), Inos{});
+    mount_->clock.advance_ns(2 * kLeaseNs);
+    std::set<BlobId> blobs;
+    for (const auto& item : must(meta().purgeable(16))) {
+        for (const Extent& e : item.inode.map.extents) EXPECT_TRUE(blobs.insert(e.blob).second);
+        EXPECT_OK(meta().purged(item));
+    }
+    EXPECT_EQ(blobs, (std::set<BlobId>{BlobId{70}, BlobId{71}, BlobId{72}, BlobId{73}}));
+    EXPECT_EQ(purge(meta()), Inos{});
+    EXPECT_EQ(records(), 0u);
+}
+
 TEST_F(PurgeTest, ARemovedDirectoryGoesAfterTheFilesThatWereUnlinkedInIt) {
     Ino d = must(mkdir("d")).ino, f = must(create("f", d)).ino;
     GroupId group = place_of(d).group;
