@@ -119,6 +119,7 @@ std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is
     Batch batch{.held = held, .is_birth = is_birth, .before = held->lease, .next = held->lease};
     batch.changes = is_birth ? held->mirror.take_all() : held->mirror.take_changes();
     if (!is_birth) ++batch.next.epoch;
+    if (held->next_flags) batch.next.flags = *held->next_flags;
     held->is_under_way = true;
     held->was_sent = true;
     return batch;
@@ -157,8 +158,10 @@ Status HeldGroups::insist(Batch& batch, Status status) {
             auto lease = decode_lease(now->xattrs[kLeaseXattr]);
             if (!lease.ok() || !is_own(*lease)) return fail(ECANCELED);
             batch.is_birth = false;
+            const uint8_t flags = batch.next.flags;
             batch.before = batch.next = *lease;
             ++batch.next.epoch;
+            batch.next.flags = flags;
         } else {
             continue;
         }

@@ -26,6 +26,8 @@ struct HeldGroups::Held {
     bool owes = false, is_paying = false, is_wanted = false;
     int64_t pay_by = 0;         // by boot_ns(), once it is wanted
     unsigned fills = 0, misses = 0;
+    bool is_to_list = false;    // what is asked for next brings its names along
+    std::optional<uint8_t> next_flags;  // of the lease, once the next batch is written
     Mirror mirror;
     Status error;               // of the last batch
     int64_t used = 0, written_at = 0;
@@ -54,6 +56,12 @@ struct HeldGroups::Held {
         counted = mirror.bytes();
         return more;
     }
+};
+
+// The copy of one that an operation has.
+struct HeldGroups::Lent {
+    Lease lease;  // X of this session
+    Mirror mirror;
 };
 
 // What one group writes at once.

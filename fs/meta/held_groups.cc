@@ -48,6 +48,15 @@ bool is_of_records(const Mutation& mutation) {
     return true;
 }
 
+bool is_of_names(const Mutation& mutation) {
+    auto is_of_name = [](std::string_view key) { return key.empty() || std::string_view("dmz").find(key[0]) == std::string_view::npos; };
+    return std::any_of(mutation.effects().begin(), mutation.effects().end(), [&](const Effect& e) {
+        if (e.kind == Effect::Kind::remove_keys) return true;
+        if (e.kind != Effect::Kind::set_keys) return true;
+        return std::any_of(e.keys.begin(), e.keys.end(), [&](const Key& key) { return is_of_name(key.first); });
+    });
+}
+
 // What became of a mutation of the lease.
 bool is_told_by_looking(int code) { return code == ECANCELED || code == ENOENT || code == ETIMEDOUT; }
 bool has_not_happened(int code) { return code == ENOSPC || code == EDQUOT || code == EAGAIN; }
@@ -74,6 +83,10 @@ void HeldGroups::stop_thread() {
 
 void HeldGroups::begin(Session& session, bool in_background) {
     if (!options_.is_on) return;
+    {
+        MutexLock lock(mutex_);
+        lent_.clear();
+    }
     promises_.begin(session.id());
     session_ = &session;
     if (in_background) thread_ = Thread("held groups", [this] { run(); });
@@ -177,17 +190,32 @@ Status HeldGroups::take(const Mutation& mutation, const Lease& lease) {
     return {};
 }
 
+void HeldGroups::will_list(GroupId group) {
+    const std::string name = group_object(group).name;
+    if (session_ == nullptr) return;
+    if (HeldPtr held = find(name)) {
+        MutexLock lock(held->mutex);
+        held->is_to_list = true;
+        return;
+    }
+    MutexLock lock(mutex_);
+    if (reads_.size() >= kRememberedMax && !reads_.contains(name)) reads_.clear();
+    reads_[name] = {.since = clock_.boot_ns(), .count = kReadsToTake - 1, .is_to_list = true};
+}
+
 // For its readers: others read it as it is in the store.
 void HeldGroups::note_read(const ObjectName& group, const Lease& free) {
     auto lease = wants(group, free.epoch + 1);
     if (!lease) return;
+    bool is_to_list;
     {
         int64_t now = clock_.boot_ns();
         MutexLock lock(mutex_);
         if (reads_.size() >= kRememberedMax && !reads_.contains(group.name)) reads_.clear();
         Reads& reads = reads_[group.name];
-        if (reads.count == 0 || now - reads.since > kReadsWithinNs) reads = {now, 0};
+        if (reads.count == 0 || now - reads.since > kReadsWithinNs) reads = {.since = now};
         if (++reads.count < kReadsToTake) return;
+        is_to_list = reads.is_to_list;
         reads_.erase(group.name);
     }
     lease->flags |= Lease::write_through;
@@ -198,6 +226,7 @@ void HeldGroups::note_read(const ObjectName& group, const Lease& free) {
     // What was read before may have changed: the copy begins empty.
     if (status.ok()) held->hold(*lease), promises_.taken();
     else leave_table(held);
+    held->is_to_list = is_to_list;
     held->changed.notify_all();
 }
 
@@ -353,6 +382,7 @@ Status HeldGroups::apply(Mutation mutation) {
             continue;
         }
         if (auto lease = lease_given(mutation); lease && is_own(*lease)) return take(mutation, *lease);
+        forget_lent(mutation.object().name);
         // It was let go of since it was read.
         if (auto lease = lease_guarded(mutation); lease && is_own(*lease)) return fail(ECANCELED);
         TRY(flush_births());
@@ -373,7 +403,7 @@ std::optional<Status> HeldGroups::change_in_memory(const HeldPtr& held, const Mu
         is_plain = (held->lease.flags & Lease::write_through) == 0;
         is_full = held->unwritten() + mutation.bytes() > kUnwrittenMax || !held->error.ok();
     }
-    if (!is_plain) return change_flags(held, Lease::kept);
+    if (!is_plain) return change_through(held, mutation);
     if (is_full) {
         Status written = flush(held);
         if (!written.ok()) return written;
@@ -384,25 +414,56 @@ std::optional<Status> HeldGroups::change_in_memory(const HeldPtr& held, const Mu
         while (held->state == Held::State::changing) held->changed.wait(held->mutex);
         if (held->state == Held::State::gone) return {};
         if ((held->lease.flags & Lease::write_through) != 0) return {};
-        std::vector<std::string> unknown;
-        for (const Guard& guard : mutation.guards()) {
-            if (guard.kind == Guard::Kind::xattr_is && guard.name == kLeaseXattr) {
-                if (!held->is_of_tenure(guard.value)) return fail(ECANCELED);
-                continue;
-            }
-            auto holds = held->mirror.holds(guard);
-            if (!holds) unknown.push_back(guard.name);
-            else if (!*holds) return fail(guard.kind == Guard::Kind::absent ? EEXIST : ECANCELED);
-        }
-        if (!unknown.empty()) return fill(held, std::move(Query(held->object).xattrs().keys(unknown)));
-        held->mirror.apply(mutation.effects(), false);
-        held->used = clock_.boot_ns();
-        bytes_ += held->count();
-        note_dirty(held);
+        bool is_done = false;
+        if (auto refused = do_in_memory(held, mutation, is_done); !is_done) return refused;
         is_now = is_synchronous_ || !may_answer();
     }
     if (is_now) return flush(held);
     return Status();
+}
+
+// With the Held's mutex.  Not done: the answer, or none: look again.
+std::optional<Status> HeldGroups::do_in_memory(const HeldPtr& held, const Mutation& mutation, bool& is_done) {
+    std::vector<std::string> unknown;
+    for (const Guard& guard : mutation.guards()) {
+        if (guard.kind == Guard::Kind::xattr_is && guard.name == kLeaseXattr) {
+            if (!held->is_of_tenure(guard.value)) return fail(ECANCELED);
+            continue;
+        }
+        auto holds = held->mirror.holds(guard);
+        if (!holds) unknown.push_back(guard.name);
+        else if (!*holds) return fail(guard.kind == Guard::Kind::absent ? EEXIST : ECANCELED);
+    }
+    if (!unknown.empty()) return fill(held, std::move(Query(held->object).xattrs().keys(unknown)));
+    held->mirror.apply(mutation.effects(), false);
+    held->used = clock_.boot_ns();
+    bytes_ += held->count();
+    note_dirty(held);
+    is_done = true;
+    return {};
+}
+
+// The first change, after a while, of what others may read: written before it is answered, in the same mutation that shuts
+// them out.  One of the directory alone (its atime, its mode) rarely has a second behind it: they may read on.
+std::optional<Status> HeldGroups::change_through(const HeldPtr& held, const Mutation& mutation) {
+    {
+        MutexLock lock(held->mutex);
+        while (held->state == Held::State::changing) held->changed.wait(held->mutex);
+        bool is_it = held->state == Held::State::held && (held->lease.flags & Lease::write_through) != 0 && held->is_written();
+        if (!is_it) return {};
+        bool is_done = false;
+        if (auto refused = do_in_memory(held, mutation, is_done); !is_done) return refused;
+        held->state = Held::State::changing;
+        held->next_flags = is_of_names(mutation) ? uint8_t{Lease::kept} : held->lease.flags;
+    }
+    Status written = flush(held);
+    MutexLock lock(held->mutex);
+    held->next_flags.reset();
+    if (held->state == Held::State::gone) return written;
+    held->state = Held::State::held;
+    if (!written.ok()) leave_table(held);  // others may read what is not as it would be answered here: who looks next sees what is
+    held->changed.notify_all();
+    return written;
 }
 
 // What changes the lease, or more than records: after what is not written, and it ends the tenure.
@@ -439,6 +500,9 @@ std::optional<Status> HeldGroups::pass_on(const HeldPtr& held, const Mutation& m
     auto status = inner_.apply(mutation);
     // Not heard of, or refused: who looks next sees what is.
     MutexLock lock(held->mutex);
+    auto lease = lease_given(mutation);
+    const Session* session = session_;
+    if (status.ok() && lease && session && lease->is_exclusive_of(session->id()) && !is_own(*lease)) lend(held, *lease);
     leave_table(held);
     return status;
 }
@@ -452,6 +516,8 @@ Result<Answer> HeldGroups::ask(Query query) {
             if (auto answer = look(held, query)) return std::move(*answer);
             continue;
         }
+        if (is_of_records(query))
+            if (auto answer = answer_of_lent(query)) return std::move(*answer);
         auto answer = inner_.ask(query);
         if (!answer.ok()) return answer;
         auto value = answer->xattrs.find(kLeaseXattr);
@@ -498,6 +564,7 @@ std::optional<Status> HeldGroups::fill(const HeldPtr& held, const Query& query) 
     const auto& keys = missing.wanted_keys();
     if (!keys.empty() && keys.front().starts_with("n") && ++held->misses > 1)
         missing.range(keys.front(), "n", std::min<size_t>(kPageMax, size_t{4} << std::min(held->misses, 8u)), 1u << 20);
+    if (std::exchange(held->is_to_list, false)) missing.range("", "", kPageMax, 1u << 20);
     ++held->fills;
     held->mutex.unlock();
     auto answer = inner_.ask(missing);

@@ -73,6 +73,16 @@ public:
     // they can.  Never blocks.
     bool owe(GroupId group, const std::function<bool(const Mirror&)>& may);
 
+    // --- for operations over several objects (joint_change.h), which take X of them.  A group that was held is read from its copy
+    // meanwhile, and is held again by the step that changes it, if that gives it the lease of wants().
+    struct Lent;
+    bool was_held(const ObjectName& group, const Lease& exclusive) const;
+    std::shared_ptr<Lent> end_lending(const ObjectName& group);  // before the step goes; null: it was not held
+    void hold_again(const ObjectName& group, std::shared_ptr<Lent> lent, const Lease& lease, const std::vector<Effect>& effects);
+
+    // Names of it are read next, all of them: with the next look it is held for that, and its names come at once.
+    void will_list(GroupId group);
+
     LeaseUsage usage() const;  // without directories
 
     // Of inodes that are read of held groups.  make_promise(): promises().make(), if that group is held.
@@ -109,6 +119,7 @@ private:
     // None: look again whether it is held.
     std::optional<Status> change(const HeldPtr& held, const Mutation& mutation);
     std::optional<Status> change_in_memory(const HeldPtr& held, const Mutation& mutation);
+    std::optional<Status> do_in_memory(const HeldPtr& held, const Mutation& mutation, bool& is_done) NO_THREAD_SAFETY_ANALYSIS;
     std::optional<Status> pass_on(const HeldPtr& held, const Mutation& mutation);
     std::optional<Result<Answer>> look(const HeldPtr& held, const Query& query);
     std::optional<Status> fill(const HeldPtr& held, const Query& query) NO_THREAD_SAFETY_ANALYSIS;  // lets go of a mutex
@@ -118,9 +129,13 @@ private:
     Status take(const Mutation& mutation, const Lease& lease);
     void note_read(const ObjectName& group, const Lease& free);
     void note_recall();
+    void lend(const HeldPtr& held, const Lease& lease);
+    std::optional<Answer> answer_of_lent(const Query& query) const;
+    void forget_lent(const std::string& group);
     // False: it cannot be held now, and the answer is the store's.
     bool enter_found(const ObjectName& group, const Lease& lease, const Query& query, const Answer& answer);
     std::optional<Status> change_flags(const HeldPtr& held, uint8_t flags);
+    std::optional<Status> change_through(const HeldPtr& held, const Mutation& mutation);
     // And how that ends.
     void let_go(const std::string& group);
     void lose(const HeldPtr& held, const Status& why);
@@ -179,9 +194,12 @@ private:
     struct Reads {
         int64_t since = 0;
         unsigned count = 0;
+        bool is_to_list = false;
     };
     std::unordered_map<std::string, Cooling> cooling_ GUARDED_BY(mutex_);
     std::unordered_map<std::string, Reads> reads_ GUARDED_BY(mutex_);
+    static constexpr size_t kLentMax = 256;
+    std::unordered_map<std::string, std::shared_ptr<Lent>> lent_ GUARDED_BY(mutex_);
 
     // One flush at a time; who comes meanwhile shares the next.
     mutable Mutex turn_mutex_;

@@ -344,7 +344,38 @@ TEST_F(HeldGroupsTest, WhatIsQuietIsForOthersToReadUntilItChanges) {
     EXPECT_EQ(calls(), before);
     ASSERT_OK(change("n3", "c"));
     EXPECT_EQ(stored_lease().flags, Lease::kept);  // before anything is answered that is not in the store
-    EXPECT_EQ(stored("n3"), "-");
+    EXPECT_EQ(stored("n3"), "c");
+    ASSERT_OK(change("n3", "d"));
+    EXPECT_EQ(stored("n3"), "c");
+}
+
+// One write, and they read on.
+TEST_F(HeldGroupsTest, WhatChangesOfADirectoryAloneShutsNobodyOut) {
+    make_dirty();
+    ASSERT_OK(held_.commit());
+    mount_->clock.advance_ns(kNsPerSecond);
+    held_.tend();
+    ASSERT_EQ(stored_lease().flags, Lease::kept | Lease::write_through);
+    const size_t before = sent_.size();
+    ASSERT_OK(change("d", "mode"));
+    EXPECT_EQ(stored("d"), "mode");
+    EXPECT_EQ(stored_lease().flags, Lease::kept | Lease::write_through);
+    EXPECT_EQ(answered("d"), "mode");
+    EXPECT_EQ(sent_.size(), before + 1);
+}
+
+// What could not be written is not answered while others may read what is there.
+TEST_F(HeldGroupsTest, AChangeOfWhatOthersReadThatFailsIsNotAnswered) {
+    make_dirty();
+    ASSERT_OK(held_.commit());
+    mount_->clock.advance_ns(kNsPerSecond);
+    held_.tend();
+    ASSERT_EQ(stored_lease().flags, Lease::kept | Lease::write_through);
+    (void)answered("n3");
+    at_next_ = [this] { mount_->faults->set_plan({.error = 1}); };
+    EXPECT_FALSE(change("n3", "c").ok());
+    mount_->faults->set_plan({});
+    EXPECT_EQ(answered("n3"), stored("n3"));
 }
 
 TEST_F(HeldGroupsTest, WhatIsReadAgainAndAgainIsHeldForItsReaders) {

@@ -117,6 +117,9 @@ Status insist(MetaCore& core, Try attempt) {
 Status do_steps(MetaCore& core, const Intent& intent, Exclusive* held) {
     for (auto first = intent.begin(); first != intent.end();) {
         auto end = std::find_if(first, intent.end(), [&](const IntentStep& s) { return s.kind != first->kind; });
+        std::map<std::string, std::shared_ptr<HeldGroups::Lent>> lent;
+        if (held != nullptr)
+            for (auto step = first; step != end; ++step) lent[step->object.name] = core.held.end_lending(step->object);
         TRY(insist(core, [&] {
             IoBatch batch(core.store);
             // A guard that fails: another visitor, or an earlier try whose answer was lost, has done it.
@@ -124,11 +127,19 @@ Status do_steps(MetaCore& core, const Intent& intent, Exclusive* held) {
             return batch.wait();
         }));
         if (held != nullptr)
-            for (auto step = first; step != end; ++step)
-                if (step->kind == IntentStep::Kind::leased) held->passed_on(step->object);
+            for (auto step = first; step != end; ++step) {
+                if (step->kind != IntentStep::Kind::leased) continue;
+                core.held.hold_again(step->object, std::move(lent[step->object.name]), step->next, mutation_of(*step).effects());
+                held->passed_on(step->object);
+            }
         first = end;
     }
     return {};
+}
+
+// It may have died since who gives up was told; looked at after what is kept was kept.
+void give_up_if_dead(MetaCore& core) {
+    if (!core.session->check_alive().ok()) core.intents.give_up();
 }
 
 // Of a key of intent_key().
@@ -205,9 +216,11 @@ Result<Intent> decode_intent(const std::vector<std::string_view>& parts) {
     return intent;
 }
 
-Intents::~Intents() {
-    for (auto& u : unsettled_) u.held.abandon();
-    for (auto& u : unfinished_) u.held.abandon();
+Intents::~Intents() { give_up(); }
+
+void Intents::give_up() {
+    for (auto& u : take_unsettled()) u.held.abandon();
+    for (auto& u : take_unfinished()) u.held.abandon();
 }
 
 uint64_t Intents::next_number() {
@@ -270,11 +283,11 @@ Status commit_intent(MetaCore& core, Exclusive held, Intent intent) {
     auto status = core.session->apply(std::move(commit));
     if (!status.ok()) core.intents.done(std::move(done));
     if (is_unheard(status.code())) core.intents.keep(Intents::Unsettled{std::move(keys), std::move(held)});
-    TRY(status);
+    if (!status.ok()) return give_up_if_dead(core), status;
     status = do_steps(core, intent, &held);
     if (status.ok()) core.intents.done(std::move(keys));
     else core.intents.keep(Intents::Unfinished{std::move(intent), std::move(keys), std::move(held)});
-    return status;
+    return give_up_if_dead(core), status;
 }
 
 Result<std::set<std::string>> made_by_intents(MetaCore& core, SessionId session) {
@@ -319,6 +332,7 @@ void tend_intents(MetaCore& core) {
         if (status.ok()) core.intents.done(std::move(u.keys));
         else core.intents.keep(std::move(u));
     }
+    give_up_if_dead(core);
     std::vector<std::string> done = core.intents.take_done();
     if (done.empty()) return;
     auto status = remove_keys_of(core, core.session_id(), done);

@@ -67,6 +67,8 @@ public:
     };
     void keep(Unsettled unsettled);
     void keep(Unfinished unfinished);
+    // The session is dead: they are for visitors, and who waits here for their objects finds that out.
+    void give_up();
     bool are_open();  // unsettled or unfinished ones
     std::vector<Unsettled> take_unsettled();
     std::vector<Unfinished> take_unfinished();

@@ -80,6 +80,8 @@ Result<IntentStep> JointChange::step_of(const Draft& draft) {
     const GroupView& view = draft.view;
     IntentStep step{.object = view.object, .held = TRY(held_.lease(view.object))};
     step.next = {.kind = draft.next, .epoch = step.held.epoch + 1};
+    if (draft.next == Lease::Kind::free && core_->held.was_held(view.object, step.held))
+        step.next = core_->held.wants(view.object, step.next.epoch).value_or(step.next);
     if (draft.about) step.about = encode(*draft.about);
     // The last word on a key counts: a name may go and come again in one change.
     std::map<std::string, std::string> set(draft.effects.set.begin(), draft.effects.set.end());

@@ -24,7 +24,7 @@ bool may_have_raced(int code) { return code == ECANCELED || code == ETIMEDOUT ||
 // sent before can undo it.
 Result<Lease> take_one(MetaCore& core, const ObjectName& object, std::optional<Lease> seen) {
     for (int tries = 0;; ++tries) {
-        if (tries > 0) TRY(core.check_may_change());  // of a mount that was declared dead nothing gets better
+        TRY(core.check_may_change());  // what a dead mount has is for visitors, who finish its intents under the leases it had
         std::optional<Lease> now = tries == 0 ? seen : std::nullopt;
         std::string value;
         if (!now) {
@@ -122,6 +122,11 @@ Result<Lease> Exclusive::lease(const ObjectName& object) const {
     return fail(EINVAL, "object " + object.name + " is not held");
 }
 
+void Exclusive::abandon() {
+    for (const Held& held : held_) core_->holders.leave(held.object.name);
+    held_.clear();
+}
+
 void Exclusive::passed_on(const ObjectName& object) {
     for (auto held = held_.begin(); held != held_.end(); ++held) {
         if (held->object != object) continue;
@@ -150,6 +155,7 @@ Status wait_for_holder(MetaCore& core, const ObjectName& object, const Lease& le
         return fail(EOPNOTSUPP, "object " + object.name + " has a lease of a later MeshFS");
     if (lease.is_kept_by(core.session_id())) return {};
     if (lease.session == core.session_id()) {
+        TRY(core.session->check_alive());
         if (!core.holders.wait_for(object.name)) let_go_of_leftover(core, object);
         return {};
     }

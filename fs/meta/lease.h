@@ -65,8 +65,8 @@ public:
 
     // The lease held; EINVAL if it is none of the objects taken: a bug that must not write anything.
     Result<Lease> lease(const ObjectName& object) const;
-    // Stays held in the store, for whoever finishes the dead session's intents.
-    void abandon() { held_.clear(); }
+    // Stays held in the store, for whoever finishes the dead session's intents; who waits for it here finds it dead, too.
+    void abandon();
     // An intent has given it to others: nothing is left to let go.
     void passed_on(const ObjectName& object);
 

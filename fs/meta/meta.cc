@@ -103,7 +103,10 @@ Status Meta::begin() {
         core->session->on_question([raw = core.get()](std::string_view question) {
             return ops::answer_which_are_open(*raw, question);
         });
-        core->session->on_death([this] { died(); });
+        core->session->on_death([this, core = core.get()] {
+            core->intents.give_up();
+            died();
+        });
         core->held.begin(*core->session, core->options.background);
         session_ = core->session_id();
     }
@@ -168,6 +171,9 @@ Result<Inode> Meta::link(Ino ino, Ino directory, std::string_view name) {
 Result<Renamed> Meta::rename(const RenameRequest& request) { return with(ops::rename, request); }
 Result<Renamed> Meta::publish(Ino ino, Ino directory, std::string_view name, const PublishCondition& when) {
     return with(ops::publish, ino, directory, name, when);
+}
+void Meta::will_list(Ino directory) {
+    with([&](MetaCore& core) { core.held.will_list(place_of(directory).group); });
 }
 Result<ListPage> Meta::list(const ListRequest& request) { return with(ops::list, request); }
 Result<Inode> Meta::get(Ino ino) { return with(ops::get, ino); }

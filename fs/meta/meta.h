@@ -193,6 +193,9 @@ public:
     struct GcReport { uint64_t groups = 0, unlinked = 0, nameless = 0, sessions = 0; };
     Result<GcReport> collect(std::function<void(uint64_t groups_done)> progress = nullptr);
 
+    // A directory's names are read next.  Never blocks.
+    void will_list(Ino directory);
+
     // --- what may wait: a file this mount has written and closed, while nobody else can see it.  True: its group, the one
     // that it was born in, is held, and before anybody else can read that, `pay` is called: on the thread that lets go of it, in
     // any call.  It may wait, and call change(), get() and what is about data ids, of numbers born in that group.  Null: it is not

@@ -55,6 +55,7 @@ Result<uint64_t> Vfs::opendir(const Caller& caller, Ino ino) {
     handle->kind = Handle::Kind::served_directory;
     if (!is_served(ino)) {
         handle->kind = Handle::Kind::directory;
+        meta_.will_list(handle->ino);
         Inode inode = TRY(meta_.get(handle->ino));
         if (!inode.is_directory()) return fail(ENOTDIR);
         TRY(check_may(caller, inode, R_OK));

@@ -4,8 +4,6 @@
 namespace meshfs::ops {
 namespace {
 
-constexpr int kMovesMax = 16;
-
 template <class Record>
 std::optional<Record> known(const Mirror& group, const ObjectName& object, Result<Record> (*decode)(std::string_view),
                             const std::string& key) {
@@ -22,6 +20,7 @@ bool owe(MetaCore& core, Ino ino, uint64_t content_version) {
     const Place born = place_of(ino);
     const ObjectName object = group_object(born.group);
     return core.held.owe(born.group, [&](const Mirror& group) {
+        constexpr int kMovesMax = 16;
         Slot slot = born.slot;
         for (int moves = 0; moves < kMovesMax; ++moves) {
             auto at = known(group, object, decode_slot, slot_key(slot));
