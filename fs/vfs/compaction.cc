@@ -113,14 +113,17 @@ private:
         return first_error;
     }
 
-    // None: it is damaged, and stays where it is.
+    // None: it is damaged, also when it is read once more, and stays where it is.
     Result<Buffers> read(BlobId pack, const PackMember& member) {
         Transfer transfer{.direction = Transfer::Direction::read, .object = pack_object(pool_, pack)};
         transfer.offset = member.offset;
         Buffer bytes = transfer.bytes = Buffer::allocate(member.stored);
-        const size_t got = TRY(store_.transfer(std::move(transfer)));
-        Status sound = check_packed(extent_of(pack, member), {bytes.slice(0, got)});
-        if (sound) return Buffers{bytes};
+        Status sound;
+        for (int reads = 0; reads < 2; ++reads) {
+            const size_t got = TRY(store_.transfer(transfer));
+            sound = check_packed(extent_of(pack, member), {bytes.slice(0, got)});
+            if (sound) return Buffers{bytes};
+        }
         log_error("a file is damaged", {{"inode", hex(raw(member.ino))}, {"why", sound.error().detail()}});
         return Buffers();
     }

@@ -14,6 +14,26 @@
 namespace meshfs::test {
 namespace {
 
+// Counts what is read of packs, and damages some of it.
+class PackReads final : public ForwardingStore {
+public:
+    using ForwardingStore::ForwardingStore;
+    using ForwardingStore::start;
+    void start(Transfer transfer, Then<size_t> then) override {
+        const bool is_read = transfer.direction == Transfer::Direction::read && transfer.object.name.starts_with("p.");
+        if (is_read) ++count;
+        if (!is_read || transfer.bytes.size() != damaged_length) return inner_.start(std::move(transfer), std::move(then));
+        damaged_length = 0;
+        inner_.start(transfer, [bytes = transfer.bytes, then = std::move(then)](Result<size_t> got) mutable {
+            bytes.data()[9] = static_cast<char>(bytes.data()[9] ^ 1);
+            then(std::move(got));
+        });
+    }
+    bool is_exclusive() const override { return true; }
+    std::atomic<int> count{0};
+    std::atomic<size_t> damaged_length{0};  // of the next read of so many bytes one is another
+};
+
 class CompactionTest : public SmallFiles {
 protected:
     CompactionTest() : SmallFiles(1) {}
@@ -26,6 +46,13 @@ protected:
         auto compacted = compact_packs(*mount.store, *mount.meta, data, Clock::system(), stopping);
         data.stop();
         return compacted;
+    }
+    std::unique_ptr<Mount> mount_counting(PackReads*& reads) {
+        return mount([&reads](std::unique_ptr<Store> inner) {
+            auto store = std::make_unique<PackReads>(std::move(inner));
+            reads = store.get();
+            return store;
+        });
     }
     // Files first .. end - 1, of which only those from `kept` on stay; by a mount that is over then.
     void make_half_dead(uint64_t end, uint64_t kept) {
@@ -166,32 +193,25 @@ TEST_F(CompactionTest, WhatLivesMostlyStays) {
     expect_whole(*c, 20, 60);
 }
 
-// Counts what is read of packs.
-class PackReads final : public ForwardingStore {
-public:
-    using ForwardingStore::ForwardingStore;
-    using ForwardingStore::start;
-    void start(Transfer transfer, Then<size_t> then) override {
-        if (transfer.direction == Transfer::Direction::read && transfer.object.name.starts_with("p.")) ++count;
-        inner_.start(std::move(transfer), std::move(then));
-    }
-    bool is_exclusive() const override { return true; }
-    std::atomic<int> count{0};
-};
-
 TEST_F(CompactionTest, APackOfWhichLittleIsDeadIsNotRead) {
     make_half_dead(60, 10);
     PackReads* reads = nullptr;
-    auto c = mount([&](std::unique_ptr<Store> inner) {
-        auto store = std::make_unique<PackReads>(std::move(inner));
-        reads = store.get();
-        return store;
-    });
+    auto c = mount_counting(reads);
     must(gc(*c));
     EXPECT_EQ(hints(), 10u);
     EXPECT_EQ(reads->count, 0);
     for (uint64_t i = 10; i < 40; ++i) ASSERT_OK(c->unlink(name(i)));
     EXPECT_EQ(must(gc(*c)).files, 20u);
+}
+
+TEST_F(CompactionTest, AFileThatComesDamagedOnceIsReadOnceMore) {
+    make_half_dead(60, 40);
+    PackReads* reads = nullptr;
+    auto c = mount_counting(reads);
+    reads->damaged_length = 16'000;
+    EXPECT_EQ(must(gc(*c)).files, 20u);
+    EXPECT_EQ(reads->damaged_length, 0u);
+    expect_whole(*c, 40, 60);
 }
 
 // What else is said of an extent makes it no other.

@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "fs/meta/format.h"
 #include "fs/vfs/data_hooks.h"
 #include "test/small_files.h"
 
