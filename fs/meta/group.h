@@ -91,6 +91,7 @@ private:
     std::vector<Slot> spare_;     // the same, of an earlier try that came to nothing
     std::vector<Slot> reserved_;  // ours once this try is in
     bool has_reserved_ = false;
+    uint32_t reserved_end_ = 0;  // the next slot of the group, then
 };
 
 // Decides from what was read.  May be called several times; what it leaves in its captures is of the last

@@ -27,10 +27,13 @@ Result<Slot> GroupChange::new_slot() {
             slots_.push_back(*slot);
             return *slot;
         }
-        uint32_t first = std::max(raw(view_.about.next_slot),
-                                  view_.group() == kRootGroup ? kFirstSlotOfRoot : kFirstSlot);
-        uint32_t end = std::min(first + core_.slots_at_once(), kSlotMax + 1);
-        for (uint32_t slot = end; slot > first; --slot) reserved_.push_back(Slot{slot - 1});  // used from the back
+    }
+    if (reserved_.empty()) {
+        const uint32_t first = has_reserved_ ? reserved_end_
+                                             : std::max(raw(view_.about.next_slot),
+                                                        view_.group() == kRootGroup ? kFirstSlotOfRoot : kFirstSlot);
+        reserved_end_ = std::min(first + core_.slots_at_once(), kSlotMax + 1);
+        for (uint32_t slot = reserved_end_; slot > first; --slot) reserved_.push_back(Slot{slot - 1});  // used from the back
         has_reserved_ = true;
     }
     if (reserved_.empty()) return fail(ENOSPC, "no slot is left in object " + view_.object.name);
@@ -148,9 +151,7 @@ private:
         if (lease || change.has_reserved_) m.xattr_is(kAboutXattr, view.about_value);
         if (change.has_reserved_) {
             About about = view.about;
-            uint32_t first = std::max(raw(about.next_slot),
-                                      about.group == kRootGroup ? kFirstSlotOfRoot : kFirstSlot);
-            about.next_slot = Slot{std::min(first + core_.slots_at_once(), kSlotMax + 1)};
+            about.next_slot = Slot{change.reserved_end_};
             m.set_xattr(kAboutXattr, encode(about));
         }
         if (change.has_delta_) {

@@ -9,12 +9,14 @@ namespace meshfs {
 
 // What a client on the far side of the network is: group 0, whose events outlive it.
 constexpr Scheduler::Group kNetwork = 0;
+constexpr double kSoreTimes = 10;
+constexpr double kIsLate = 0.3;  // of the effects whose reply is lost
 
 struct SimStore::State {
     State(Scheduler& scheduler_, Scheduler::Group group_, const SimFaults& faults_)
         : scheduler(scheduler_), random(scheduler_.random()), group(group_), faults(faults_) {}
     int64_t draw_delay();
-    void die_or_freeze();
+    void die_or_freeze(double times);
 
     Scheduler& scheduler;
     Random& random;
@@ -77,28 +79,28 @@ int64_t SimStore::State::draw_delay() {
     return static_cast<int64_t>(random.between(1000, is_slow ? faults.slow_ns_max : faults.delay_ns_max));
 }
 
-void SimStore::State::die_or_freeze() {
+void SimStore::State::die_or_freeze(double times) {
     if (is_reaped || scheduler.is_dead(group)) return;
-    if (random.chance(faults.death)) {
+    if (random.chance(times * faults.death)) {
         ++drawn;
         scheduler.kill(group);
-    } else if (random.chance(faults.freeze)) {
+    } else if (random.chance(times * faults.freeze)) {
         ++drawn;
         scheduler.freeze(group, static_cast<int64_t>(random.between(1, faults.freeze_ns_max)));
     }
 }
 
-Status SimStore::enter() {
-    state_->die_or_freeze();
+Status SimStore::enter(double times) {
+    state_->die_or_freeze(times);
     scheduler_.yield();  // the dead do not come back from here until they are reaped
     if (state_->is_stopped || state_->is_reaped) return fail(ESHUTDOWN);
     return {};
 }
 
 template <class T>
-void SimStore::run(const ObjectName* ordered_on, std::function<Result<T>()> effect, Then<T> then) {
+void SimStore::run(const ObjectName* ordered_on, std::function<Result<T>()> effect, Then<T> then, double times) {
     ++state_->calls;
-    Status may = enter();
+    Status may = enter(times);
     state_->begin();
     auto tell = [state = state_, then = std::move(then)](Result<T> result) {
         then(std::move(result));
@@ -109,20 +111,22 @@ void SimStore::run(const ObjectName* ordered_on, std::function<Result<T>()> effe
     State& s = *state_;
     double dice = s.random.unit();
     auto falls_on = [&](double probability) { return (dice -= probability) < 0; };
-    const bool is_error = falls_on(s.faults.error), is_lost_call = !is_error && falls_on(s.faults.lost_call);
-    const bool is_lost_reply = !is_error && !is_lost_call && falls_on(s.faults.lost_reply);
+    const bool is_error = falls_on(s.faults.error), is_lost_call = !is_error && falls_on(times * s.faults.lost_call);
+    const bool is_lost_reply = !is_error && !is_lost_call && falls_on(times * s.faults.lost_reply);
     s.drawn += is_error || is_lost_call || is_lost_reply;
     if (is_error || is_lost_call)
         return scheduler_.post(group_, s.draw_delay(), [tell, is_error] { tell(fail(is_error ? EIO : ETIMEDOUT)); });
 
     int64_t effect_at_ns = scheduler_.boot_ns() + s.draw_delay();
+    if (is_lost_reply && s.faults.late_ns_max > 0 && s.random.chance(kIsLate))
+        effect_at_ns += static_cast<int64_t>(s.random.between(1, s.faults.late_ns_max));
     if (ordered_on != nullptr) {
         int64_t& last_ns = s.last_effect_ns[*ordered_on];
         effect_at_ns = last_ns = std::max(last_ns, effect_at_ns);
     }
     // Of a lost reply, the caller hears before or after the effect.
     if (is_lost_reply) scheduler_.post(group_, s.draw_delay(), [tell] { tell(fail(ETIMEDOUT)); });
-    auto arrive = [state = state_, effect = std::move(effect), tell, is_lost_reply] {
+    auto arrive = [state = state_, effect = std::move(effect), tell, is_lost_reply, times] {
         Scheduler& scheduler = state->scheduler;
         bool was_dead = scheduler.is_dead(state->group);
         if (state->is_reaped || (was_dead && !state->random.chance(state->faults.late))) {
@@ -131,7 +135,7 @@ void SimStore::run(const ObjectName* ordered_on, std::function<Result<T>()> effe
         }
         auto result = effect();
         if (is_lost_reply) return;
-        state->die_or_freeze();
+        state->die_or_freeze(times);
         scheduler.post(state->group, state->draw_delay(), [tell, result = std::move(result)] { tell(result); });
     };
     scheduler_.post(kNetwork, effect_at_ns - scheduler_.boot_ns(), std::move(arrive));
@@ -139,12 +143,13 @@ void SimStore::run(const ObjectName* ordered_on, std::function<Result<T>()> effe
 
 void SimStore::start(Mutation mutation, Then<void> then) {
     Status good = mutation.check();
+    const bool is_sore = state_->faults.is_sore && state_->faults.is_sore(mutation);
     auto shared = std::make_shared<Mutation>(std::move(mutation));
     auto effect = [cluster = cluster_, client = client_, state = state_, good, shared]() -> Status {
         if (!good) return good;
         return cluster->mutate(client, state->filter ? state->filter(*shared) : *shared);
     };
-    run<void>(&shared->object(), effect, std::move(then));
+    run<void>(&shared->object(), effect, std::move(then), is_sore ? kSoreTimes : 1);
 }
 
 void SimStore::start(Query query, Then<Answer> then) {
@@ -200,6 +205,7 @@ Status SimStore::remove_snap(SnapId snap) {
 
 Status SimStore::fence(const ClientId& client) {
     TRY(enter());
+    if (!state_->faults.may_fence) return fail(EACCES);
     cluster_->fence(client);
     return {};
 }

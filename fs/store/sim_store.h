@@ -20,11 +20,20 @@ struct SimFaults {
     double error = 0;                // EIO, and nothing happened
     double lost_call = 0;            // ETIMEDOUT, and nothing happened
     double lost_reply = 0;           // ETIMEDOUT, and it happened or will
+    int64_t late_ns_max = 0;         // with some of them, up to so much later
     double death = 0;                // the client dies: before the effect, or between effect and reply
     double late = 0.5;               // what a dying client had sent arrives all the same
     double freeze = 0;               // the client stands still for up to freeze_ns_max
     int64_t freeze_ns_max = 0;
     double lost_message = 0;         // of a mailbox: never delivered
+    bool may_fence = true;           // else EACCES: its key does not allow it
+    // Around mutations of which this is true the client dies, freezes and hears nothing ten times as often.
+    std::function<bool(const Mutation&)> is_sore;
+
+    // Nothing goes wrong, and nothing takes as long as a second.
+    bool is_calm() const {
+        return error + lost_call + lost_reply + death + freeze + lost_message == 0 && slow_ns_max < 1'000'000'000;
+    }
 };
 
 // For the threads of one group of the scheduler.  Promises what Store does; order on one object too.
@@ -61,8 +70,8 @@ private:
     struct State;
     class Inbox;
     template <class T>
-    void run(const ObjectName* ordered_on, std::function<Result<T>()> effect, Then<T> then);
-    Status enter();  // a pass of the token; the client may die here
+    void run(const ObjectName* ordered_on, std::function<Result<T>()> effect, Then<T> then, double times = 1);
+    Status enter(double times = 1);  // a pass of the token; the client may die here, so many times as likely as else
 
     std::shared_ptr<MemoryCluster> cluster_;
     Scheduler& scheduler_;

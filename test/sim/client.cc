@@ -31,6 +31,7 @@ Operation::Seen seen_of(const Inode& inode) {
 Client::Client(Shared& shared, uint32_t number, const SimFaults& faults)
     : shared_(shared),
       number_(number),
+      faults_(faults),
       store_(std::make_unique<SimStore>(shared.cluster, shared.scheduler, number, faults)) {}
 
 Client::~Client() {
@@ -106,13 +107,15 @@ void Client::forget_uncommitted() {
 
 std::string Client::draw_name() {
     static const char* names[] = {"a", "b", "c", "d"};
-    return names[shared_.scheduler.random().below(4)];
+    return names[shared_.scheduler.random().below(shared_.is_narrow ? 2 : 4)];
 }
 
 // Old directories too: handles outlive what they lead to.
 Ino Client::draw_directory() {
     auto& all = shared_.directories;
     if (shared_.crowded && shared_.scheduler.random().chance(0.3)) return *shared_.crowded;
+    if (shared_.is_narrow && shared_.scheduler.random().chance(0.8))
+        return all[shared_.scheduler.random().below(std::min<size_t>(all.size(), 3))];
     size_t at = shared_.scheduler.random().below(all.size() + own_directories_.size());
     return at < all.size() ? all[at] : own_directories_[at - all.size()];
 }
@@ -149,9 +152,18 @@ Operation Client::draw() {
     return op;
 }
 
+void Client::freeze_sometimes() {
+    constexpr double kTimes = 4;  // of a store call: most operations make none
+    Random& random = shared_.scheduler.random();
+    if (!random.chance(kTimes * faults_.freeze)) return;
+    shared_.scheduler.freeze(number_, static_cast<int64_t>(random.between(1, static_cast<uint64_t>(faults_.freeze_ns_max))));
+    shared_.scheduler.yield();
+}
+
 void Client::do_some(size_t count) {
     Random& random = shared_.scheduler.random();
     for (size_t i = 0; i < count && !is_over_; ++i) {
+        freeze_sometimes();
         Operation op = draw();
         Ino seen = ask(op).seen.ino;
         if (op.is_look()) looks_.push_back(op);

@@ -21,6 +21,7 @@ struct Shared {
     std::vector<Operation> history;
     size_t split_names = 10'000;  // as all mounts of the run have it
     std::optional<Ino> crowded;   // a directory that all fill, then empty, and again
+    bool is_narrow = false;       // two names, mostly in the first three directories: all want the same
     bool hold = true, synchronous = false;
     bool has_deaf_kernels = false;  // they keep what was promised when it is taken back
     uint64_t moment = 0;  // counts questions and answers
@@ -56,12 +57,14 @@ public:
 
 private:
     Operation draw();
+    void freeze_sometimes();  // between two operations: the next may be answered from memory
     void answer(Operation& op);
     std::string draw_name();
     Ino draw_directory();
 
     Shared& shared_;
     const uint32_t number_;  // and its group in the scheduler
+    const SimFaults faults_;
     std::unique_ptr<SimStore> store_;
     std::unique_ptr<Meta> meta_;
     std::unique_ptr<Kernel> kernel_;  // its

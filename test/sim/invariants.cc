@@ -161,6 +161,7 @@ private:
             if (anchor == group.slots.end() || anchor->second.kind != SlotRecord::Kind::moved || anchor->second.to != dentry.slot)
                 broken(what + ": anchor " + hex(raw(dentry.anchor)) + " does not lead to its slot");
         }
+        if (dentry.kind != Dentry::Kind::directory) check_hops(what, {id, dentry.anchor}, dentry);
         switch (dentry.kind) {
             case Dentry::Kind::file:
                 if (dentry.inode.links != 1) broken(what + " has links " + std::to_string(dentry.inode.links));
@@ -169,6 +170,22 @@ private:
             case Dentry::Kind::linked: ++linked_[dentry.ino]; break;
             case Dentry::Kind::directory: check_directory(what, id, dentry); break;
         }
+    }
+
+    // A number is found at its birthplace, or where the away record there says.
+    void check_hops(const std::string& what, Place at, const Dentry& dentry) {
+        const Place born = place_of(dentry.ino);
+        auto answer = read(away_object(born.group, born.slot));
+        const std::string key = slot_key(born.slot);
+        AwayRecord away{.group = born.group, .slot = born.slot};
+        if (answer && answer->keys.contains(key)) {
+            auto record = decode(decode_away, what + " away", answer->keys[key]);
+            if (!record.ok()) return;
+            away = *record;
+        }
+        const bool is_linked = dentry.kind == Dentry::Kind::linked;
+        if (away.is_linked != is_linked || (!is_linked && (away.group != at.group || away.slot != at.slot)))
+            broken(what + ": number " + hex(raw(dentry.ino)) + " leads elsewhere");
     }
 
     void check_directory(const std::string& what, GroupId id, const Dentry& dentry) {

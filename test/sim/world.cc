@@ -1,5 +1,7 @@
 #include "test/sim/world.h"
 
+#include <algorithm>
+
 #include "fs/base/clock.h"
 #include "fs/base/wire.h"
 #include "test/sim/client.h"
@@ -12,18 +14,47 @@ namespace {
 constexpr int kLeaseSeconds = 5;
 constexpr int64_t kLeaseNs = kLeaseSeconds * kNsPerSecond;
 
+bool has(const Mutation& mutation, Effect::Kind kind) {
+    return std::any_of(mutation.effects().begin(), mutation.effects().end(), [&](auto& e) { return e.kind == kind; });
+}
+
+bool sets_intent(const Mutation& mutation) {
+    if (!mutation.object().name.starts_with("s.")) return false;
+    return std::any_of(mutation.effects().begin(), mutation.effects().end(), [](auto& e) {
+        return e.kind == Effect::Kind::set_keys && e.keys.front().first.starts_with("x");
+    });
+}
+
+// Where most goes wrong on some days.
+std::function<bool(const Mutation&)> draw_sore(Random& random) {
+    auto is_of_names = [](const Mutation& m) { return m.object().name.starts_with("g.") || m.object().name.starts_with("h."); };
+    switch (random.below(8)) {
+        case 0: return sets_intent;
+        case 1:  // steps of intents, batches
+            return [=](auto& m) { return is_of_names(m) && has(m, Effect::Kind::set_xattr) && has(m, Effect::Kind::set_keys); };
+        case 2:  // leases that are taken or let go of
+            return [=](auto& m) { return is_of_names(m) && m.effects().size() == 1 && has(m, Effect::Kind::set_xattr); };
+        case 3: return [](auto& m) { return has(m, Effect::Kind::create); };
+        default: return nullptr;
+    }
+}
+
 // What kind of bad day it is.
 SimFaults draw_faults(Random& random) {
     SimFaults faults;
-    switch (random.below(6)) {
-        case 0: break;  // only order and delay
+    faults.is_sore = draw_sore(random);
+    if (random.chance(0.5)) faults.late_ns_max = 3 * kLeaseNs;
+    faults.may_fence = random.chance(0.3);  // else late writes of the dead meet nothing but guards
+    switch (random.below(7)) {
+        case 0: faults.slow_ns_max = kNsPerSecond / 2; break;  // only order and delay
         case 1: faults.lost_reply = 0.05, faults.lost_call = 0.02; break;
         case 2: faults.death = 0.02; break;
         case 3: faults.freeze = 0.02, faults.freeze_ns_max = 3 * kLeaseNs; break;
         case 4: faults.error = 0.02, faults.lost_message = 0.2; break;
+        case 5: faults.slow = 0.02, faults.slow_ns_max = 3 * kLeaseNs; break;
         default:
-            faults = {.slow = 0.05, .error = 0.005, .lost_call = 0.01, .lost_reply = 0.02, .death = 0.01,
-                      .freeze = 0.01, .freeze_ns_max = 3 * kLeaseNs, .lost_message = 0.1};
+            faults.slow = 0.05, faults.error = 0.005, faults.lost_call = 0.01, faults.lost_reply = 0.02, faults.death = 0.01;
+            faults.freeze = 0.01, faults.freeze_ns_max = 3 * kLeaseNs, faults.lost_message = 0.1;
     }
     return faults;
 }
@@ -53,6 +84,9 @@ public:
             outcome_.uncertain += op.is_uncertain;
         }
         outcome_.operations = shared_.history.size();
+        // Nobody may be taken for dead, and nobody may give up, only because others want the same.
+        for (const Operation& op : shared_.history)
+            if (is_calm_ && op.is_uncertain) fail("nothing went wrong in the store, and this has no answer: " + op.text());
         if (!outcome_.is_good) return outcome_;
         auto judgement = judge(shared_.history);
         outcome_.is_undecided = judgement.kind == Judgement::Kind::undecided;
@@ -103,6 +137,8 @@ private:
             shared_.split_names = 2;  // splits and merges in the middle of everything
             if (random.chance(0.5)) shared_.crowded = shared_.directories.back();
         }
+        shared_.is_narrow = random.chance(0.2);
+        is_calm_ = faults.is_calm();
         shared_.hold = random.chance(0.75);
         shared_.synchronous = random.chance(0.2);
         shared_.has_deaf_kernels = options_.planted == Planted::deaf_kernels;
@@ -120,6 +156,8 @@ private:
         }
         for (auto thread : threads_) (void)scheduler_.join(thread);  // or its client is dead
         for (auto& client : clients_) {
+            if (is_calm_ && client->is_lost())
+                fail("nothing went wrong in the store, and client " + std::to_string(client->number()) + " was lost");
             client->store().set_faults({});
             if (scheduler_.is_dead(client->number())) ++outcome_.deaths;
             else if (random.chance(0.5)) leave(*client);
@@ -153,6 +191,7 @@ private:
     std::vector<std::unique_ptr<Client>> clients_;
     std::vector<Scheduler::ThreadNumber> threads_;
     int64_t began_ns_ = 0;
+    bool is_calm_ = false;  // nothing but order and short delays
     Outcome outcome_;
 };
 

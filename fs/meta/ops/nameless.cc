@@ -6,6 +6,9 @@
 // so the epoch is another one than the last mutation of that session could be guarded on, however late it
 // came.  Once nameless is nameless for ever, because nobody else knows the number.
 //
+// A slot that is in use may be another's: a mount may die with slots it had reserved in a group it held and not
+// written, and whoever takes that group over gives them out.  Where the slot leads tells.
+//
 // A mount that holds groups may have written directories with all that is in them, whose topmost had no name
 // yet.  All of it was made by that mount alone; it goes by the ordinary operations, so that purge sees to the
 // bytes.
@@ -59,7 +62,7 @@ private:
         auto parent = read_group_now(core_, group_object(place_.dentry.group), {.keys = {slot}});
         if (parent.code() == ENOENT) return true;
         if (!parent.ok()) return parent.error();
-        return parent->key(slot) == nullptr;
+        return parent->key(slot) == nullptr || TRY(is_slot_of_another());
     }
 
     // ENOTEMPTY: it is nameless, and not empty.
@@ -77,7 +80,8 @@ private:
         if (TRY(place_in(header)) != place_) return fail(ERESTART);
         const std::string slot = slot_key(place_.dentry.slot);
         GroupView keeping = TRY(change.read(keeper, {.keys = {slot}}));
-        if (has_parent && (keeping.key(slot) != nullptr || TRY(is_named_in(parent)))) return false;
+        const bool had_name = has_parent && keeping.key(slot) != nullptr && !TRY(is_slot_of_another());
+        if (had_name || (has_parent && TRY(is_named_in(parent)))) return false;
         (void)TRY(kill_directory(change, TRY(read_empty_directory(change, ino_, own))));
         UnlinkedRecord unlinked{.kind = UnlinkedRecord::Kind::directory, .since = core_.now()};
         unlinked.inode.ino = ino_;
@@ -87,6 +91,32 @@ private:
         core_.maps.forget(ino_);
         core_.unlinked.push({keeper, unlinked_key(ino_)});
         return true;
+    }
+
+    // A slot is one dentry's for ever, so what is found is so whoever changes what meanwhile.  If no name is left, it was
+    // not this directory's, which would be dead.
+    Result<bool> is_slot_of_another() {
+        constexpr int kHopsMax = 64;
+        Place at = place_.dentry;
+        for (int hop = 0; hop < kHopsMax; ++hop) {
+            auto view = read_group_now(core_, group_object(at.group), {.keys = {slot_key(at.slot)}});
+            if (view.code() == ENOENT) return false;
+            if (!view.ok()) return view.error();
+            auto slot = TRY(view->record(decode_slot, slot_key(at.slot)));
+            if (!slot) return false;
+            switch (slot->kind) {
+                case SlotRecord::Kind::unlinked:
+                case SlotRecord::Kind::linked: return true;
+                case SlotRecord::Kind::moved: at.slot = slot->to; break;
+                case SlotRecord::Kind::away: at = {slot->to_group, slot->to}; break;
+                case SlotRecord::Kind::name: {
+                    auto named = TRY(read_group_now(core_, view->object, {.keys = {name_key(slot->name)}}));
+                    auto dentry = TRY(named.record(decode_dentry, name_key(slot->name)));
+                    return dentry && dentry->slot == at.slot && dentry->ino != ino_;
+                }
+            }
+        }
+        return false;
     }
 
     // The slot was enough; but a slot that was lost must not cost a directory that has its name.

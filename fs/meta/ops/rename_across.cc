@@ -26,6 +26,14 @@ struct Side {
 
 bool is_directory(const std::optional<Dentry>& dentry) { return dentry && dentry->kind == Dentry::Kind::directory; }
 
+// Slots are never used twice: a name that went and came again has another.
+bool is_same(const std::optional<Dentry>& a, const std::optional<Dentry>& b) {
+    auto place = [](const std::optional<Dentry>& d) {
+        return d ? std::optional(std::make_tuple(d->kind, d->ino, d->slot, d->anchor)) : std::nullopt;
+    };
+    return place(a) == place(b);
+}
+
 class RenameAcross {
 public:
     RenameAcross(MetaCore& core, const RenameRequest& request)
@@ -36,7 +44,9 @@ public:
         replaced_.reset();
         TRY(look(from_));
         TRY(look(to_));
-        TRY(check());
+        const Status checked = check();
+        if (from_.dentry && (!checked.ok() || is_one_file())) TRY(look_whether_still(from_));
+        TRY(checked);
         if (is_one_file()) return Renamed{TRY(get(core_, from_.dentry->ino)), {}};
         change_.emplace(TRY(JointChange::begin(core_, TRY(objects()))));
         TRY(look_again(from_));
@@ -59,6 +69,14 @@ private:
         side.group = TRY(read_range(core_, side.directory, side.name, {.keys = {name_key(side.name)}}));
         side.dentry = TRY(side.group.record(decode_dentry, name_key(side.name)));
         return {};
+    }
+
+    // What is answered without a lease must have been so at one moment: that at which the other name was read.  Else a
+    // file that somebody moved from the one to the other in between would pass for one with both names.
+    Status look_whether_still(const Side& side) {
+        Side now{.directory = side.directory, .name = side.name};
+        TRY(look(now));
+        return is_same(now.dentry, side.dentry) ? Status() : fail(ERESTART);
     }
 
     Status check() const {
@@ -103,10 +121,7 @@ private:
         side.group = TRY(change_->read(side.group.object, wanted));
         if (side.group.about.directory != side.directory || !side.group.about.covers(side.name)) return fail(ERESTART);
         auto dentry = TRY(side.group.record(decode_dentry, name_key(side.name)));
-        auto place = [](const std::optional<Dentry>& d) {
-            return d ? std::optional(std::make_tuple(d->kind, d->ino, d->slot, d->anchor)) : std::nullopt;
-        };
-        if (place(dentry) != place(side.dentry)) return fail(ERESTART);
+        if (!is_same(dentry, side.dentry)) return fail(ERESTART);
         side.dentry = std::move(dentry);
         if (side.dentry) side.anchor = TRY(read_anchor(side.group, *side.dentry, wanted));
         return {};
