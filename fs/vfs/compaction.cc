@@ -157,12 +157,12 @@ private:
 }  // namespace
 
 // ESTALE: it was purged, or never made.
-Result<PackMembers> members_of(Meta& meta, BlobId pack, const PackScan& scan) {
+Result<PackMembers> members_of(Meta& meta, BlobId pack, const PackScan& scan, const std::set<uint64_t>& known_dead) {
     PackMembers members;
     for (const PackMember& member : scan.members) {
         members.bytes += member.stored;
         const Extent extent = extent_of(pack, member);
-        auto inode = meta.get(member.ino);
+        auto inode = known_dead.contains(member.offset) ? Result<Inode>(fail(ESTALE)) : meta.get(member.ino);
         if (!inode && inode.code() != ESTALE) return inode.error();
         bool is_live = inode && std::any_of(inode->map.extents.begin(), inode->map.extents.end(),
                                             [&](const Extent& e) { return is_of(member, pack, e); });
@@ -176,7 +176,7 @@ Result<PackMembers> members_of(Meta& meta, BlobId pack, const PackScan& scan) {
     return members;
 }
 
-Result<PackEnd> remove_if_dead(Store& store, Meta& meta, BlobId pack) {
+Result<PackEnd> remove_if_dead(Store& store, Meta& meta, BlobId pack, const std::set<uint64_t>& known_dead) {
     const Pool pool = Layout().pool;
     if (TRY(meta.is_in_reach(pack))) return PackEnd::in_use;
     const uint64_t dead = TRY(meta.dead_bytes(pack));
@@ -186,7 +186,7 @@ Result<PackEnd> remove_if_dead(Store& store, Meta& meta, BlobId pack) {
     if (there) {
         auto scan = TRY(scan_pack(store, pool, pack));
         bool may_be_dead = scan.damage.ok() && dead >= stored_bytes(scan);
-        if (!may_be_dead || !TRY(members_of(meta, pack, scan)).live.empty()) return PackEnd::stays;
+        if (!may_be_dead || !TRY(members_of(meta, pack, scan, known_dead)).live.empty()) return PackEnd::stays;
     }
     TRY(remove_dead_pack(store, meta, pool, pack));
     return PackEnd::removed;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <set>
 
 #include "fs/data/data.h"
 #include "fs/data/pack_scan.h"
@@ -19,14 +20,14 @@ struct PackMembers {
     std::vector<Extent> dead;
     uint64_t live_bytes = 0, bytes = 0;
 };
-// Asks each member's inode.
-Result<PackMembers> members_of(Meta& meta, BlobId pack, const PackScan& scan);
+// Asks each member's inode, but of those whose offset in the pack is among `known_dead`.
+Result<PackMembers> members_of(Meta& meta, BlobId pack, const PackScan& scan, const std::set<uint64_t>& known_dead = {});
 // Of which no member lives: the object, then what is noted of it.
 Status remove_dead_pack(Store& store, Meta& meta, Pool pool, BlobId pack);
 
 // Removes a pack of which nothing lives.  in_use: its session may still write to it.  Asks little if hints say that much lives.
 enum class PackEnd : uint8_t { removed, stays, in_use };
-Result<PackEnd> remove_if_dead(Store& store, Meta& meta, BlobId pack);
+Result<PackEnd> remove_if_dead(Store& store, Meta& meta, BlobId pack, const std::set<uint64_t>& known_dead = {});
 
 struct Compacted {
     uint64_t packs = 0;  // removed

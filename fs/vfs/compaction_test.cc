@@ -137,6 +137,27 @@ TEST_F(CompactionTest, APackOfSmallSegmentsGoesByItselfOnceNothingOfItLives) {
     data.stop();
 }
 
+TEST_F(CompactionTest, WhoPurgedAllOfAPackAsksNoInode) {
+    write(*mount(), 100, 16'000);
+    ASSERT_EQ(objects("p.").size(), 1u);
+    const BlobId pack{must(parse_hex(objects("p.").begin()->substr(2)))};
+    MeteredStore* metered = nullptr;
+    auto b = mount([&](std::unique_ptr<Store> inner) {
+        auto store = std::make_unique<MeteredStore>(std::move(inner));
+        metered = store.get();
+        return store;
+    });
+    for (uint64_t i = 0; i < 100; ++i) ASSERT_OK(b->unlink(name(i)));
+    Data data(*b->store, Clock::system(), {}, data_hooks(*b->meta));
+    Purger::DeadMembers dead;
+    must(Purger::purge_all(*b->meta, data, nullptr, nullptr, &dead));
+    EXPECT_EQ(dead.members, dead.packs.at(pack).size());
+    const uint64_t before = metered->counts().all_calls();
+    EXPECT_EQ(must(remove_if_dead(*b->store, *b->meta, pack, dead.packs.at(pack))), PackEnd::removed);
+    EXPECT_LE(metered->counts().all_calls() - before, 20u);
+    data.stop();
+}
+
 TEST_F(CompactionTest, WithoutRoomWhatIsDeadGoesAllTheSame) {
     make_half_dead(60, 40);
     {

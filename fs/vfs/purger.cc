@@ -19,8 +19,14 @@ bool has_packed(const Purgeable& item) {
 
 }  // namespace
 
+void Purger::DeadMembers::add(const Extent& packed) {
+    if (packs.size() >= kPacksMax && !packs.contains(packed.blob)) return;
+    auto& of_pack = packs[packed.blob];
+    if (members < kMembersMax && of_pack.insert(packed.blob_offset).second) ++members;
+}
+
 Result<uint64_t> Purger::purge_all(Meta& meta, Data& data, const std::atomic<bool>* stopping,
-                                   std::atomic<uint64_t>* waiting, std::set<BlobId>* packs) {
+                                   std::atomic<uint64_t>* waiting, DeadMembers* dead) {
     uint64_t gone = 0;
     Status first_error;
     std::set<std::string> failed;  // such as come again meanwhile
@@ -36,7 +42,7 @@ Result<uint64_t> Purger::purge_all(Meta& meta, Data& data, const std::atomic<boo
             mapped.insert(mapped.end(), item.inode.map.extents.begin(), item.inode.map.extents.end());
         const Status noted = meta.note_dead_members(mapped);
         for (const Extent& e : mapped)
-            if (noted && e.kind == Extent::Kind::packed && packs != nullptr && packs->size() < kPacksMax) packs->insert(e.blob);
+            if (noted && e.kind == Extent::Kind::packed && dead != nullptr) dead->add(e);
         for (const Purgeable& item : items) {
             if (stopping != nullptr && *stopping) return gone;
             const bool is_new = !failed.contains(item.token);
@@ -63,7 +69,7 @@ Result<uint64_t> Purger::purge_all(Meta& meta, Data& data, const std::atomic<boo
 void Purger::wake() {
     if (is_running_.exchange(true)) return;
     bool posted = thread_.try_post([this] {
-        auto gone = purge_all(meta_, data_, &stopping_, &waiting_, &packs_);
+        auto gone = purge_all(meta_, data_, &stopping_, &waiting_, &dead_);
         if (gone.code() != ESHUTDOWN) remove_dead_packs();
         if (!gone && gone.code() != ESHUTDOWN)
             log_warning("what is deleted could not be purged; tried again later", {{"error", gone.error().text()}});
@@ -74,12 +80,18 @@ void Purger::wake() {
 
 // Such as this mount may still write to, which it knows without asking, are looked at again; others are gc's then.
 void Purger::remove_dead_packs() {
-    for (auto pack = packs_.begin(); pack != packs_.end() && !stopping_;) {
-        auto end = remove_if_dead(store_, meta_, *pack);
+    for (auto of_pack = dead_.packs.begin(); of_pack != dead_.packs.end() && !stopping_;) {
+        const auto& [pack, members] = *of_pack;
+        auto end = remove_if_dead(store_, meta_, pack, members);
         if (!end && end.code() != ESHUTDOWN)
-            log_warning("a pack could not be removed; gc will", {{"pack", hex(raw(*pack))}, {"error", end.error().text()}});
-        bool is_own = session_of(*pack) == meta_.session();
-        pack = end && *end == PackEnd::in_use && is_own ? std::next(pack) : packs_.erase(pack);
+            log_warning("a pack could not be removed; gc will", {{"pack", hex(raw(pack))}, {"error", end.error().text()}});
+        bool is_own = session_of(pack) == meta_.session();
+        if (end && *end == PackEnd::in_use && is_own) {
+            ++of_pack;
+            continue;
+        }
+        dead_.members -= members.size();
+        of_pack = dead_.packs.erase(of_pack);
     }
 }
 

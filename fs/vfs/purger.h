@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -20,20 +21,25 @@ public:
     void stop();  // ends after the file in work
     uint64_t waiting() const { return waiting_; }
     // All that may go now, on the calling thread; how many went.  For gc.  What cannot be removed keeps nothing else and is
-    // tried again later; the first error is returned at the end.  packs: gets those of which something went.
+    // tried again later; the first error is returned at the end.  dead: gets what of packs went.
+    struct DeadMembers {
+        std::map<BlobId, std::set<uint64_t>> packs;  // the offsets in each
+        size_t members = 0;
+        void add(const Extent& packed);
+    };
     static Result<uint64_t> purge_all(Meta& meta, Data& data, const std::atomic<bool>* stopping = nullptr,
-                                      std::atomic<uint64_t>* waiting = nullptr, std::set<BlobId>* packs = nullptr);
+                                      std::atomic<uint64_t>* waiting = nullptr, DeadMembers* dead = nullptr);
 
 private:
     void remove_dead_packs();
 
-    static constexpr size_t kPacksMax = 1024;  // past it gc finds them
+    static constexpr size_t kPacksMax = 1024, kMembersMax = 65'536;  // past it gc finds them, or their inodes are asked
     Store& store_;
     Meta& meta_;
     Data& data_;
     std::atomic<bool> is_running_{false}, stopping_{false};
     std::atomic<uint64_t> waiting_{0};
-    std::set<BlobId> packs_;  // of the round in work: of which something went, and which are not removed
+    DeadMembers dead_;  // of packs that are not removed; of the round in work
     Executor thread_{"purge", 1, 2};
 };
 
