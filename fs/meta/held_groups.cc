@@ -49,7 +49,8 @@ bool is_of_records(const Mutation& mutation) {
 }
 
 bool is_of_names(const Mutation& mutation) {
-    auto is_of_name = [](std::string_view key) { return key.empty() || std::string_view("dmz").find(key[0]) == std::string_view::npos; };
+    static constexpr std::string_view kOfDirectory = "dmz";  // its inode, sums, lanes
+    auto is_of_name = [](std::string_view key) { return kOfDirectory.find(key.substr(0, 1)) == std::string_view::npos; };
     return std::any_of(mutation.effects().begin(), mutation.effects().end(), [&](const Effect& e) {
         if (e.kind == Effect::Kind::remove_keys) return true;
         if (e.kind != Effect::Kind::set_keys) return true;

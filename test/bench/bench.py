@@ -429,7 +429,7 @@ def main():
             order = systems[turn % len(systems):] + systems[:turn % len(systems)]
             for part in arguments.parts.split(","):
                 for system in order:
-                    if system.parts and part not in system.parts or part == "shared" and not system.is_shared:
+                    if (system.parts and part not in system.parts) or (part == "shared" and not system.is_shared):
                         continue
                     system.fresh()
                     for row, figure in PARTS[part](system, arguments):

@@ -1,4 +1,7 @@
 // Mounts that hold groups: what a crash, a takeover or a purge finds in the store.
+#include <thread>
+
+#include "fs/base/thread.h"
 #include "fs/meta/group.h"
 #include "fs/meta/ops/fixture.h"
 
@@ -175,6 +178,61 @@ TEST_F(HeldMountsTest, AnOperationOfAMountThatIsDeclaredDeadMeanwhileEnds) {
     a_->hooks->before_query = nullptr;
     a_->die();
     a_.reset();
+}
+
+// What it has begun is for visitors: nobody here will ever let go of its objects.
+TEST_F(HeldMountsTest, WhoWaitsForAnOperationOfADeadMountEnds) {
+    ASSERT_OK(make(a(), "d", S_IFDIR));
+    ASSERT_OK(make(a(), "f"));
+    Ino d = must(a().lookup(kRootIno, "d")).ino;
+    ASSERT_OK(a().commit());
+    const ObjectName own = session_object(a().session());
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        if (m.object() == own) a_->faults->set_plan({.lost_reply = 1});
+    };
+    EXPECT_ERRNO(a().rename({kRootIno, "f", d, "f"}), ETIMEDOUT);
+    a_->hooks->before_mutation = nullptr;
+    a_->faults->set_plan({});
+    int waited_for = 0;
+    Thread waiter("waiter", [&] { waited_for = make(a(), "g").code(); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    ASSERT_OK(raw_.apply(std::move(Mutation(own).set_xattr(kStateXattr, encode(StateRecord{.state = SessionState::dead})))));
+    a().tick();
+    waiter.join();
+    EXPECT_EQ(waited_for, ESHUTDOWN);
+    a_->die();
+    a_.reset();
+}
+
+TEST_F(HeldMountsTest, AColdDirectoryIsListedWithThreeCalls) {
+    Ino d = must(mkdir("d")).ino;
+    for (int i = 0; i < 100; ++i) must(create("f" + std::to_string(i), d));
+    const uint64_t before = a_->metered->counts().all_calls();
+    a().will_list(d);
+    must(a().get(d));
+    auto page = must(a().list({.directory = d, .with_inodes = true}));
+    EXPECT_EQ(page.entries.size(), 100u);
+    for (const auto& entry : page.entries) must(a().lookup(d, entry.name));
+    EXPECT_EQ(a_->metered->counts().all_calls() - before, 3u);
+}
+
+TEST_F(HeldMountsTest, WhatAnOperationOverSeveralGroupsChangedStaysHeld) {
+    ASSERT_OK(make(a(), "d", S_IFDIR));
+    ASSERT_OK(make(a(), "f"));
+    Ino d = must(a().lookup(kRootIno, "d")).ino;
+    EXPECT_ERRNO(a().lookup(kRootIno, "h"), ENOENT);  // known from here on
+    must(a().rename({kRootIno, "f", d, "g"}));
+    const uint64_t before = a_->metered->counts().all_calls();
+    EXPECT_ERRNO(a().lookup(kRootIno, "f"), ENOENT);
+    must(a().lookup(d, "g"));
+    ASSERT_OK(make(a(), "h"));
+    EXPECT_EQ(a_->metered->counts().all_calls(), before);
+    Meta& b = meta();
+    a().tick();
+    recall(group_object(kRootGroup));
+    recall(group_object(place_of(d).group));
+    must(b.lookup(kRootIno, "h"));
+    must(b.lookup(d, "g"));
 }
 
 TEST_F(HeldMountsTest, NothingIsPurgedBeforeItsNameIsGoneFromTheStore) {
