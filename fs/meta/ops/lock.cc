@@ -32,13 +32,15 @@ Result<View> read_locks(MetaCore& core, Ino ino) {
     return view;
 }
 
-// Before l.<ino> is there: so that a removal of each file that never had a lock needs no look.
+// In the store before l.<ino> is: so that a removal of each file that never had a lock needs no look.
 Status note_had_locks(MetaCore& core, Ino ino) {
-    auto noted = change(core, ino, [](InodeChange& change) -> Status {
+    bool is_new = false;
+    TRY(change(core, ino, [&](InodeChange& change) -> Status {
+        is_new = (change.inode.flags & kHadLocks) == 0;
         change.inode.flags |= kHadLocks;
         return {};
-    });
-    return noted ? Status() : noted.error();
+    }));
+    return is_new ? core.held.write_all() : Status();
 }
 
 // Reads, lets `edit` change the list, writes it if it did.
