@@ -1,12 +1,20 @@
 // One group that HeldGroups has, or is about to take or to let go of.  For held_groups*.cc.
 #pragma once
 
+#include <algorithm>
+
 #include "fs/meta/held_groups.h"
 
 namespace meshfs {
 
 // What commit and whoever waited for a batch are told, once.
 inline Status lost_to_another() { return fail(EIO, "another mount took over what this one had not written"); }
+
+inline bool is_group(const ObjectName& object) { return object.pool == kMetaPool && object.name.starts_with("g."); }
+
+inline bool has(const Mutation& mutation, Effect::Kind kind) {
+    return std::any_of(mutation.effects().begin(), mutation.effects().end(), [&](auto& e) { return e.kind == kind; });
+}
 
 // All but `object` belongs to its mutex.
 struct HeldGroups::Held {
