@@ -8,7 +8,7 @@ namespace {
 
 // What is not written of one group: a batch is within kMutationMax.
 constexpr size_t kUnwrittenMax = 3u << 20;
-constexpr size_t kPageMax = 1024;
+constexpr size_t kPageMax = 1024, kLanesRead = 64;
 
 std::optional<Lease> lease_given(const Mutation& mutation) {
     for (const Effect& effect : mutation.effects())
@@ -138,9 +138,12 @@ std::optional<Status> HeldGroups::change_through(const HeldPtr& held, const Muta
     Status written = flush(held);
     MutexLock lock(held->mutex);
     held->next_flags.reset();
-    if (held->state == Held::State::gone) return written;
+    if (held->state == Held::State::gone) {
+        if (held->is_lost) return lost_to_another();
+        return held->error.ok() ? written : held->error;
+    }
     held->state = Held::State::held;
-    if (!written.ok()) leave_table(held);  // others may read what is not as it would be answered here: who looks next sees what is
+    if (!written.ok()) leave_table(held);
     held->changed.notify_all();
     return written;
 }
@@ -243,7 +246,8 @@ std::optional<Status> HeldGroups::fill(const HeldPtr& held, const Query& query) 
     const auto& keys = missing.wanted_keys();
     if (!keys.empty() && keys.front().starts_with("n") && ++held->misses > 1)
         missing.range(keys.front(), "n", std::min<size_t>(kPageMax, size_t{4} << std::min(held->misses, 8u)), 1u << 20);
-    if (std::exchange(held->is_to_list, false)) missing.range("", "", kPageMax, 1u << 20);
+    if (std::exchange(held->is_to_list, false))  // with what a change of the directory looks at
+        missing.range("", "n", kPageMax, 1u << 20).range("", "m", kLanesRead, 1u << 16).range("", "z", kLanesRead, 1u << 16);
     ++held->fills;
     held->mutex.unlock();
     auto answer = inner_.ask(missing);

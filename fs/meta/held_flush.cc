@@ -151,6 +151,10 @@ Status HeldGroups::insist(Batch& batch, Status status) {
     };
     for (int tries = 0; is_doubtful(status.code()) && tries < kInsistMax; ++tries) {
         if (tries > 0) clock_.sleep_ns(kNsPerMs << std::min(tries, 6));
+        {
+            MutexLock lock(batch.held->mutex);
+            if (batch.held->state == Held::State::gone) return fail(ECANCELED);  // what is ours now, is another tenure
+        }
         auto now = inner_.ask(std::move(Query(batch.held->object).xattrs()));
         if (now.code() == ENOENT) {
             if (!batch.is_birth) return fail(ENOENT);
@@ -208,6 +212,11 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
             return lost_to_another();
         default:
             held->is_under_way = false;
+            if (held->next_flags) {  // others may read the group as it is: nothing of what is not there stays to be answered
+                held->error = status;
+                leave_table(held);
+                return status;
+            }
             if (!held->is_unborn) held->mirror.put_back(batch.changes);
             if (status.code() != EAGAIN) held->error = status;
             note_dirty(held);

@@ -70,6 +70,7 @@ struct HeldGroups::Held {
 struct HeldGroups::Lent {
     Lease lease;  // X of this session
     Mirror mirror;
+    bool is_going = false;  // its step is under way: nothing is answered from it any more
 };
 
 // What one group writes at once.

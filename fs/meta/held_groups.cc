@@ -106,6 +106,7 @@ HeldGroups::HeldPtr HeldGroups::reserve(const ObjectName& group) {
     held->object = group;
     held->used = clock_.boot_ns();
     MutexLock lock(mutex_);
+    lent_.erase(group.name);
     return table_.emplace(group.name, held).second ? held : nullptr;
 }
 

@@ -78,7 +78,9 @@ public:
     struct Lent;
     bool was_held(const ObjectName& group, const Lease& exclusive) const;
     std::shared_ptr<Lent> end_lending(const ObjectName& group);  // before the step goes; null: it was not held
-    void hold_again(const ObjectName& group, std::shared_ptr<Lent> lent, const Lease& lease, const std::vector<Effect>& effects);
+    // lent: null if it is not certain that the step did it.
+    void hold_again(const ObjectName& group, const std::shared_ptr<Lent>& lent, const Lease& lease,
+                    const std::vector<Effect>& effects);
 
     // Names of it are read next, all of them: with the next look it is held for that, and its names come at once.
     void will_list(GroupId group);

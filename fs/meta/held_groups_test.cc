@@ -387,6 +387,46 @@ TEST_F(HeldGroupsTest, WhatIsReadAgainAndAgainIsHeldForItsReaders) {
     EXPECT_EQ(calls(), before);
 }
 
+// --- around operations that take X
+
+TEST_F(HeldGroupsTest, WhatAnOperationHasIsReadFromItsCopyAndHeldAgain) {
+    ASSERT_OK(change("n1", "a"));
+    ASSERT_OK(held_.commit());
+    const Lease before = stored_lease(), mine = exclusive_lease(mount_->session().id(), before.epoch + 1);
+    ASSERT_OK(held_.apply(lease_change(kGroup, before, mine)));
+    EXPECT_TRUE(held_.was_held(kGroup, mine));
+    uint64_t made = calls();
+    EXPECT_EQ(answered("n1"), "a");
+    EXPECT_EQ(calls(), made);
+    auto lent = held_.end_lending(kGroup);
+    Lease kept = mine;
+    ++kept.epoch, kept.flags = Lease::kept;
+    set_lease(kGroup, kept);
+    held_.hold_again(kGroup, lent, kept, std::move(Mutation(kGroup).set_keys({{"n2", "b"}})).effects());
+    made = calls();
+    EXPECT_EQ(answered("n1") + answered("n2"), "ab");
+    EXPECT_EQ(calls(), made);
+}
+
+// The other step of its intent is slow.
+TEST_F(HeldGroupsTest, WhatWasLetGoOfMeanwhileIsNotHeldAgain) {
+    ASSERT_OK(change("n1", "a"));
+    ASSERT_OK(held_.commit());
+    const Lease before = stored_lease(), mine = exclusive_lease(mount_->session().id(), before.epoch + 1);
+    ASSERT_OK(held_.apply(lease_change(kGroup, before, mine)));
+    auto lent = held_.end_lending(kGroup);
+    Lease kept = mine;
+    ++kept.epoch, kept.flags = Lease::kept;
+    set_lease(kGroup, kept);
+    EXPECT_EQ(answered("n1"), "a");  // found to be ours
+    ASSERT_TRUE(held_.recall(kGroup.name));
+    held_.tend();
+    ASSERT_TRUE(stored_lease().is_free());
+    ASSERT_OK(raw_.apply(std::move(Mutation(kGroup).set_keys({{"n1", "another's"}}))));
+    held_.hold_again(kGroup, lent, kept, {});
+    EXPECT_EQ(answered("n1"), "another's");
+}
+
 // --- what is owed
 
 class HeldDebtsTest : public HeldGroupsTest {

@@ -17,7 +17,8 @@ std::optional<Answer> HeldGroups::answer_of_lent(const Query& query) const {
     if (!may_answer()) return {};
     MutexLock lock(mutex_);
     auto lent = lent_.find(query.object().name);
-    return lent == lent_.end() ? std::nullopt : lent->second->mirror.answer(query);
+    bool is_there = lent != lent_.end() && !lent->second->is_going;
+    return is_there ? lent->second->mirror.answer(query) : std::nullopt;
 }
 
 void HeldGroups::forget_lent(const std::string& group) {
@@ -33,22 +34,31 @@ bool HeldGroups::was_held(const ObjectName& group, const Lease& exclusive) const
 
 std::shared_ptr<HeldGroups::Lent> HeldGroups::end_lending(const ObjectName& group) {
     MutexLock lock(mutex_);
-    auto lent = lent_.extract(group.name);
-    return lent.empty() ? nullptr : std::move(lent.mapped());
+    auto lent = lent_.find(group.name);
+    if (lent == lent_.end()) return nullptr;
+    lent->second->is_going = true;
+    return lent->second;
 }
 
-// If it was taken over meanwhile, this session's window is over, and what is written is guarded on the lease.
-void HeldGroups::hold_again(const ObjectName& group, std::shared_ptr<Lent> lent, const Lease& lease,
+// Once its step is in, anybody here may have found it ours, and let go of it since: then the copy is of before, and reserve()
+// has forgotten it.  If it was taken over meanwhile, this session's window is over, and what is written is guarded on the lease.
+void HeldGroups::hold_again(const ObjectName& group, const std::shared_ptr<Lent>& lent, const Lease& lease,
                             const std::vector<Effect>& effects) {
-    if (!lent || !is_own(lease)) return;
-    HeldPtr held = reserve(group);
-    if (!held) return;  // who looked meanwhile has found that it is ours
+    auto held = std::make_shared<Held>();
+    held->object = group;
+    held->used = held->written_at = clock_.boot_ns();
+    {
+        MutexLock lock(mutex_);
+        auto found = lent_.find(group.name);
+        bool is_there = found != lent_.end() && found->second == lent;
+        if (found != lent_.end()) lent_.erase(found);
+        if (!is_there || !is_own(lease) || !table_.emplace(group.name, held).second) return;
+    }
     MutexLock lock(held->mutex);
     held->mirror = std::move(lent->mirror);
     held->hold(lease);
     held->mirror.apply(effects, true);
     promises_.taken();
-    held->written_at = clock_.boot_ns();
     bytes_ += held->count();
     {
         MutexLock table(mutex_);

@@ -100,6 +100,8 @@ Mutation mutation_of(const IntentStep& step) {
     return m;
 }
 
+// A guard of a step that fails: another visitor, or an earlier try whose answer was lost, has done it.
+bool was_done(int code) { return code == ECANCELED || code == EEXIST || code == ENOENT; }
 bool is_unheard(int code) { return code == ETIMEDOUT || code == EAGAIN; }
 
 // Again until the store says what became of it; a full store is given time as well.
@@ -117,19 +119,26 @@ Status insist(MetaCore& core, Try attempt) {
 Status do_steps(MetaCore& core, const Intent& intent, Exclusive* held) {
     for (auto first = intent.begin(); first != intent.end();) {
         auto end = std::find_if(first, intent.end(), [&](const IntentStep& s) { return s.kind != first->kind; });
-        std::map<std::string, std::shared_ptr<HeldGroups::Lent>> lent;
+        std::vector<std::shared_ptr<HeldGroups::Lent>> lent;
         if (held != nullptr)
-            for (auto step = first; step != end; ++step) lent[step->object.name] = core.held.end_lending(step->object);
+            for (auto step = first; step != end; ++step) lent.push_back(core.held.end_lending(step->object));
+        std::vector<Status> told;
         TRY(insist(core, [&] {
-            IoBatch batch(core.store);
-            // A guard that fails: another visitor, or an earlier try whose answer was lost, has done it.
-            for (auto step = first; step != end; ++step) batch.add(mutation_of(*step), {ECANCELED, EEXIST, ENOENT});
-            return batch.wait();
+            told.assign(static_cast<size_t>(end - first), Status());
+            {
+                IoBatch batch(core.store);
+                for (auto step = first; step != end; ++step)
+                    batch.add(mutation_of(*step), [&status = told[static_cast<size_t>(step - first)]](Status s) { status = std::move(s); });
+            }
+            for (const Status& status : told)
+                if (!status.ok() && !was_done(status.code())) return status;
+            return Status();
         }));
         if (held != nullptr)
             for (auto step = first; step != end; ++step) {
                 if (step->kind != IntentStep::Kind::leased) continue;
-                core.held.hold_again(step->object, std::move(lent[step->object.name]), step->next, mutation_of(*step).effects());
+                const auto i = static_cast<size_t>(step - first);
+                core.held.hold_again(step->object, told[i].ok() ? lent[i] : nullptr, step->next, mutation_of(*step).effects());
                 held->passed_on(step->object);
             }
         first = end;

@@ -110,8 +110,10 @@ Exclusive::Exclusive(Exclusive&& other) noexcept : core_(other.core_), held_(std
 
 Exclusive::~Exclusive() {
     for (const Held& held : held_) {
-        // Not heard of, it stays ours and is let go by whoever needs it next.
-        (void)core_->store.apply(lease_change(held.object, held.lease, free_lease(held.lease.epoch + 1)));
+        // Not heard of, it stays ours and is let go by whoever needs it next.  Of the dead, visitors may be finishing an intent
+        // under it.
+        if (core_->session->check_alive().ok())
+            (void)core_->store.apply(lease_change(held.object, held.lease, free_lease(held.lease.epoch + 1)));
         core_->holders.leave(held.object.name);
     }
 }
@@ -142,9 +144,15 @@ void ask_back(MetaCore& core, const ObjectName& object, const Lease& lease) {
 }
 
 void let_go_of_leftover(MetaCore& core, const ObjectName& object) {
+    auto view = read_group_now(core, object, {});  // what an operation has passed on to be held, is held from here on
+    if (view.ok() && view->lease.is_kept_by(core.session_id())) {
+        (void)core.held.recall(object.name);
+        return;
+    }
     if (!core.holders.try_enter(object.name)) return;
-    auto view = read_group_now(core, object, {});
-    if (view.ok() && view->lease.is_exclusive_of(core.session_id()))
+    view = read_group_now(core, object, {});
+    bool is_alive = core.session->check_alive().ok();  // looked at inside: abandon() comes after a death
+    if (is_alive && view.ok() && view->lease.is_exclusive_of(core.session_id()))
         (void)core.store.apply(lease_change(object, view->lease, free_lease(view->lease.epoch + 1)));
     core.holders.leave(object.name);
 }

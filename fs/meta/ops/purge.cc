@@ -159,8 +159,13 @@ private:
         auto now = read_group(core_, object, {.keys = keys});
         if (now.code() == ENOENT) return;
         for (auto& [item, inode] : files) {
-            if (!now.ok()) note_error(now.error(), {item});
-            else if (now->key(item.key) != nullptr) clear(item, std::move(inode));
+            if (!now.ok()) {
+                note_error(now.error(), {item});
+                continue;
+            }
+            auto record = now->record(decode_unlinked, item.key);  // as who had it open last left it
+            if (!record.ok()) log_error("what is deleted cannot be purged", {{"error", record.error().text()}});
+            else if (*record) clear(item, std::move((*record)->inode));
         }
     }
 

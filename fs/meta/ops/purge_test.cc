@@ -273,6 +273,25 @@ TEST_F(PurgeTest, ARemovedDirectoryGoesAfterTheFilesThatWereUnlinkedInIt) {
     EXPECT_EQ(records(), 0u);
 }
 
+TEST_F(PurgeTest, WhatItsLastUserLeftIsWhatGoes) {
+    Ino a = must(create("a")).ino;
+    EXPECT_OK(others().opened(a));
+    must(meta().unlink(kRootIno, "a"));
+    bool is_closed = false;
+    mount_->hooks->before_query = [&](const Query& query) {  // its record was read; now all are asked
+        if (is_closed || !query.object().name.starts_with("sessions.")) return;
+        is_closed = true;
+        must(others().change(a, [](InodeChange& c) -> Status { return c.inode.map.size = 9, Status(); }));
+        others().released(a);
+    };
+    auto items = must(meta().purgeable(16));
+    mount_->hooks->before_query = nullptr;
+    ASSERT_TRUE(is_closed);
+    ASSERT_EQ(items.size(), 1u);
+    EXPECT_EQ(items[0].inode.map.size, 9u);
+    EXPECT_OK(meta().purged(items[0]));
+}
+
 TEST_F(PurgeTest, ItsLocksGoWithAFile) {
     Ino a = must(create("a")).ino;
     EXPECT_OK(meta().lock(a, {.owner = 1}, nullptr));
