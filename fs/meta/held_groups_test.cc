@@ -392,6 +392,7 @@ TEST_F(HeldGroupsTest, WhatIsReadAgainAndAgainIsHeldForItsReaders) {
 TEST_F(HeldGroupsTest, WhatAnOperationHasIsReadFromItsCopyAndHeldAgain) {
     ASSERT_OK(change("n1", "a"));
     ASSERT_OK(held_.commit());
+    EXPECT_EQ(answered("n1"), "a");
     const Lease before = stored_lease(), mine = exclusive_lease(mount_->session().id(), before.epoch + 1);
     ASSERT_OK(held_.apply(lease_change(kGroup, before, mine)));
     EXPECT_TRUE(held_.was_held(kGroup, mine));
