@@ -43,7 +43,7 @@ TEST_F(PackingTest, WhenFilesThatAreGoneWereReadCostsNothing) {
     ASSERT_OK(a->rmdir("/d"));
     uint64_t before = metered->counts().all_calls();
     ASSERT_OK(a->vfs->syncfs());
-    EXPECT_LE(metered->counts().all_calls() - before, 20u);
+    EXPECT_LT(metered->counts().all_calls() - before, 100u) << "a call a file";
 }
 
 TEST_F(PackingTest, NothingIsStoredAtCloseAndWhoLooksThenSeesAll) {
