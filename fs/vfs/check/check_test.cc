@@ -471,7 +471,9 @@ TEST_F(CheckTest, AVolumeThatChangesUnderItIsClean) {
             if (i % 2 == 0) must(mount.rmdir(directory));
         }
     });
-    for (int i = 0; i < 20; ++i) EXPECT_EQ(check({.live = true}), std::vector<std::string>());
+    // On a slow machine some group may be another one at each look: that it was not compared is no fault found.
+    for (int i = 0; i < 20; ++i)
+        for (const auto& line : check({.live = true})) EXPECT_NE(line.find("changes all the time"), std::string::npos) << line;
     done = true;
     other.join();
     expect_clean();
