@@ -11,6 +11,7 @@
 #include "fs/meta/intent.h"
 #include "fs/meta/lease.h"
 #include "fs/meta/lock_watches.h"
+#include "fs/meta/look_ahead.h"
 #include "fs/meta/meta.h"
 #include "fs/meta/numbers.h"
 #include "fs/meta/open_files.h"
@@ -57,6 +58,7 @@ public:
     // Null in a read-only mount.
     std::unique_ptr<Numbers> numbers;
     std::unique_ptr<Session> session;
+    std::unique_ptr<LookAhead> look_ahead;  // null where nothing is read ahead
 
     uint32_t slots_at_once() const {
         return static_cast<uint32_t>(std::clamp<size_t>(options.split_names / 8, 1, SlotReserve::kAtOnceMax));

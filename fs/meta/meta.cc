@@ -25,8 +25,11 @@ MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInf
       clock(clock_),
       options(std::move(options_)),
       volume(std::move(info)) {}
-// The last member goes first: the session, which that thread looks at.
-MetaCore::~MetaCore() { held.stop_thread(); }
+// The last members go first: the session, which that thread looks at.
+MetaCore::~MetaCore() {
+    look_ahead.reset();
+    held.stop_thread();
+}
 
 Status MetaCore::check_may_change() const {
     if (options.read_only) return fail(EROFS);
@@ -56,6 +59,16 @@ static void tend(MetaCore& core) {
     for (const auto& object : core.recalled.take())
         if (!core.held.recall(object)) let_go_of_leftover(core, {kMetaPool, object});
     tend_intents(core);
+}
+
+// Its names come with the second look, if the first one could take it.  Who has it for himself is not asked to give it back for this.
+static void read_ahead(MetaCore& core, Ino directory) {
+    const GroupId group = place_of(directory).group;
+    core.held.will_list(group);
+    for (int looks = 0; looks < 2; ++looks) {
+        auto view = read_group_now(core, group_object(group), {});
+        if (!view.ok() || !(view->lease.is_free() || view->lease.is_kept_by(core.session_id()))) return;
+    }
 }
 
 Meta::Meta(Store& store, Clock& clock, MetaOptions options, VolumeInfo volume)
@@ -109,6 +122,8 @@ Status Meta::begin() {
         });
         core->held.begin(*core->session, core->options.background);
         session_ = core->session_id();
+        if (core->options.background && core->options.hold && !store_.is_exclusive())
+            core->look_ahead = std::make_unique<LookAhead>([raw = core.get()](Ino directory) { read_ahead(*raw, directory); });
     }
     core_ = std::move(core);
     return {};
@@ -119,6 +134,7 @@ Status Meta::close() {
     MutexLock lock(anew_mutex_);
     if (!core_) return fail(ESHUTDOWN, "this mount was declared dead, and no other session could begin");
     core_->lock_watches.stop();
+    core_->look_ahead.reset();
     if (!core_->session) return {};
     core_->session->stop_beats();
     tend(*core_);
@@ -173,9 +189,23 @@ Result<Renamed> Meta::publish(Ino ino, Ino directory, std::string_view name, con
     return with(ops::publish, ino, directory, name, when);
 }
 void Meta::will_list(Ino directory) {
-    with([&](MetaCore& core) { core.held.will_list(place_of(directory).group); });
+    with([&](MetaCore& core) {
+        core.held.will_list(place_of(directory).group);
+        if (core.look_ahead) core.look_ahead->opened(directory);
+    });
 }
-Result<ListPage> Meta::list(const ListRequest& request) { return with(ops::list, request); }
+Result<ListPage> Meta::list(const ListRequest& request) {
+    return with([&](MetaCore& core) {
+        auto page = ops::list(core, request);
+        if (core.look_ahead && page.ok()) {
+            std::vector<Ino> directories;
+            for (const DirectoryEntry& entry : page->entries)
+                if (entry.type == S_IFDIR) directories.push_back(entry.ino);
+            core.look_ahead->listed(request.directory, directories);
+        }
+        return page;
+    });
+}
 Result<Inode> Meta::get(Ino ino) { return with(ops::get, ino); }
 Result<Inode> Meta::change(Ino ino, const ChangeInode& change) { return with(ops::change, ino, change); }
 Result<std::pair<Ino, std::string>> Meta::name_of(Ino ino) { return with(ops::name_of, ino); }
