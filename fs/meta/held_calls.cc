@@ -70,6 +70,15 @@ Status HeldGroups::apply(Mutation mutation) {
 }
 
 std::optional<Status> HeldGroups::change(const HeldPtr& held, const Mutation& mutation) {
+    bool is_dying;
+    {
+        MutexLock lock(held->mutex);
+        is_dying = held->is_dying;
+    }
+    if (is_dying) {  // what is still changed in it, is so in the store
+        Status written = flush(held);
+        return written.ok() ? std::optional<Status>() : written;
+    }
     return is_of_records(mutation) ? change_in_memory(held, mutation) : pass_on(held, mutation);
 }
 
@@ -81,6 +90,7 @@ std::optional<Status> HeldGroups::change_in_memory(const HeldPtr& held, const Mu
         if (held->state == Held::State::gone) return {};
         is_plain = (held->lease.flags & Lease::write_through) == 0;
         is_full = held->unwritten() + mutation.bytes() > kUnwrittenMax || !held->error.ok();
+        if (!held->dying.empty()) to_announce_ += mutation.bytes();
     }
     if (!is_plain) return change_through(held, mutation);
     if (is_full) {
@@ -103,6 +113,7 @@ std::optional<Status> HeldGroups::change_in_memory(const HeldPtr& held, const Mu
 
 // With the Held's mutex.  Not done: the answer, or none: look again.
 std::optional<Status> HeldGroups::do_in_memory(const HeldPtr& held, const Mutation& mutation, bool& is_done) {
+    if (held->is_dying) return fail(ECANCELED);
     std::vector<std::string> unknown;
     for (const Guard& guard : mutation.guards()) {
         if (guard.kind == Guard::Kind::xattr_is && guard.name == kLeaseXattr) {
@@ -154,7 +165,7 @@ std::optional<Status> HeldGroups::pass_on(const HeldPtr& held, const Mutation& m
         pay(held);
         MutexLock lock(held->mutex);
         while (held->state == Held::State::changing) held->changed.wait(held->mutex);
-        if (held->state == Held::State::gone) return {};
+        if (held->state == Held::State::gone || held->is_dying) return {};
         if (held->owes) continue;  // since
         auto guarded = lease_guarded(mutation);
         bool is_never_made = held->is_unborn && !held->was_sent && has(mutation, Effect::Kind::remove);
@@ -253,7 +264,7 @@ std::optional<Status> HeldGroups::fill(const HeldPtr& held, const Query& query) 
     auto answer = inner_.ask(missing);
     held->mutex.lock();
     --held->fills;
-    if (held->state == Held::State::gone) return {};
+    if (held->state == Held::State::gone || held->is_dying) return {};
     if (!answer.ok()) {
         if (answer.code() != ENOENT) return answer.error();
         lose(held, answer.error());

@@ -29,7 +29,7 @@ bool HeldGroups::owe(GroupId group, const std::function<bool(const Mirror&)>& ma
     if (!held) return false;
     MutexLock lock(held->mutex);
     bool is_closed_to_others = held->state == Held::State::held && (held->lease.flags & Lease::write_through) == 0;
-    if (!is_closed_to_others || held->is_paying || held->is_wanted || !may(held->mirror)) return false;
+    if (!is_closed_to_others || held->is_dying || held->is_paying || held->is_wanted || !may(held->mirror)) return false;
     return held->owes = true;
 }
 

@@ -16,7 +16,7 @@ inline const ObjectName kGroup = group_object(GroupId{0x77}), kBorn = group_obje
 class HeldGroupsTest : public MetaTest {
 protected:
     HeldGroupsTest() : held_(*mount_->metered, mount_->clock, {}) {
-        held_.begin(mount_->session(), false);
+        held_.begin(mount_->session(), mount_->meta->core().intents, false);
         set_lease(kGroup, free_lease(1));
         mount_->hooks->before_mutation = [this](const Mutation& m) {
             if (!m.object().name.starts_with("g.")) return;

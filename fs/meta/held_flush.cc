@@ -3,6 +3,7 @@
 
 #include "fs/base/log.h"
 #include "fs/meta/held_group.h"
+#include "fs/meta/intent.h"
 #include "fs/store/io_batch.h"
 
 namespace meshfs {
@@ -75,6 +76,10 @@ Status HeldGroups::flush_all() {
         is_urgent_ = false;
     }
     Status status = flush_in_turn(all);
+    {
+        MutexLock lock(mutex_);
+        if (!dirty_.empty() && dirty_since_ == 0) dirty_since_ = clock_.boot_ns();
+    }
     MutexLock lock(turn_mutex_);
     is_flushing_ = false;
     turns_done_ = turn;
@@ -87,8 +92,7 @@ Status HeldGroups::flush_all() {
 // Whatever a frozen batch names was there when it was frozen: it is born, or among what is unborn afterwards.
 Status HeldGroups::flush_in_turn(const std::vector<HeldPtr>& wanted) {
     std::vector<Batch> changes, births;
-    for (const HeldPtr& held : wanted)
-        if (auto batch = freeze(held, false)) changes.push_back(std::move(*batch));
+    for (const HeldPtr& held : with_parents(wanted)) freeze_changes(held, changes, false);
     for (std::set<std::string> seen;;) {
         std::vector<HeldPtr> unborn;
         {
@@ -101,22 +105,36 @@ Status HeldGroups::flush_in_turn(const std::vector<HeldPtr>& wanted) {
             if (auto batch = freeze(held, true)) births.push_back(std::move(*batch));
     }
     Status status = send(births);
+    if (status.ok()) status = announce(changes);
     if (!status.ok()) {
-        for (const Batch& batch : changes) (void)finish(batch, fail(EAGAIN));
-        return status;
+        const bool is_over = status.code() == ESHUTDOWN;
+        for (const Batch& batch : changes) (void)finish(batch, is_over ? status : fail(EAGAIN));
+        return is_over && !changes.empty() ? lost_to_another() : status;
     }
-    return send(changes);
+    status = send(changes);
+    if (status.ok()) intents_->done(std::exchange(announced_, {}));
+    return status;
 }
 
-std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is_birth) {
+// With what dies by it.  What is dying is frozen with the batch that takes its name, or once that is in the store.
+void HeldGroups::freeze_changes(const HeldPtr& held, std::vector<Batch>& batches, bool with_its_name) {
+    auto batch = freeze(held, false, with_its_name);
+    if (!batch) return;
+    batches.push_back(std::move(*batch));
+    for (const HeldPtr& child : std::vector<HeldPtr>(batches.back().dying)) freeze_changes(child, batches, true);
+}
+
+std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is_birth, bool with_its_name) {
     MutexLock lock(held->mutex);
+    if (held->is_under_way || (held->named_in && !with_its_name)) return {};
     {
         MutexLock table(mutex_);
         if (!is_birth) dirty_.erase(held->object.name);
     }
     if (held->state == Held::State::gone || held->is_unborn != is_birth) return {};
-    if (!is_birth && !held->mirror.is_dirty()) return {};
-    Batch batch{.held = held, .is_birth = is_birth, .before = held->lease, .next = held->lease};
+    if (!is_birth && !held->mirror.is_dirty() && !held->is_dying) return {};
+    Batch batch{.held = held, .is_birth = is_birth, .before = held->lease, .next = held->lease, .dying = held->dying};
+    if (held->is_dying) batch.next = {.kind = Lease::Kind::dead, .epoch = held->lease.epoch};
     batch.changes = is_birth ? held->mirror.take_all() : held->mirror.take_changes();
     if (!is_birth) ++batch.next.epoch;
     if (held->next_flags) batch.next.flags = *held->next_flags;
@@ -160,12 +178,11 @@ Status HeldGroups::insist(Batch& batch, Status status) {
             if (!batch.is_birth) return fail(ENOENT);
         } else if (now.ok()) {
             auto lease = decode_lease(now->xattrs[kLeaseXattr]);
+            if (lease.ok() && *lease == batch.next && lease->kind == Lease::Kind::dead) return {};
             if (!lease.ok() || !is_own(*lease)) return fail(ECANCELED);
             batch.is_birth = false;
-            const uint8_t flags = batch.next.flags;
-            batch.before = batch.next = *lease;
-            ++batch.next.epoch;
-            batch.next.flags = flags;
+            batch.before = *lease;
+            batch.next.epoch = lease->epoch + 1;
         } else {
             continue;
         }
@@ -176,8 +193,14 @@ Status HeldGroups::insist(Batch& batch, Status status) {
 
 Status HeldGroups::finish(const Batch& batch, const Status& status) {
     const HeldPtr& held = batch.held;
+    if (status.ok())
+        for (const HeldPtr& child : batch.dying) {
+            MutexLock lock(child->mutex);
+            child->named_in.reset();
+        }
     MutexLock lock(held->mutex);
     held->error = {};
+    if (status.ok()) std::erase_if(held->dying, [&](const HeldPtr& d) { return std::ranges::find(batch.dying, d) != batch.dying.end(); });
     if (held->state == Held::State::gone) {  // since the batch left: whether that was a loss, has been told
         held->is_under_way = false;
         return held->is_lost && !status.ok() ? lost_to_another() : Status();
@@ -187,6 +210,10 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
             ++batches_;
             records_ += batch.changes.set.size() + batch.changes.removed.size();
             held->is_under_way = false;
+            if (held->is_dying) {
+                leave_table(held);
+                return {};
+            }
             held->lease = batch.next;
             held->mirror.set_lease(encode(batch.next));
             if (held->is_unborn) {

@@ -36,6 +36,9 @@ struct HeldGroups::Held {
     unsigned fills = 0, misses = 0;
     bool is_to_list = false;    // what is asked for next brings its names along
     std::optional<uint8_t> next_flags;  // of the lease, once the next batch is written
+    bool is_dying = false;      // its next batch makes it dead, and here it is already
+    HeldPtr named_in;           // of what is dying, until it is no longer named in the store
+    std::vector<HeldPtr> dying;  // what this one's next batch takes the names of
     Mirror mirror;
     Status error;               // of the last batch
     int64_t used = 0, written_at = 0;
@@ -53,7 +56,7 @@ struct HeldGroups::Held {
         auto other = decode_lease(*value);
         return other.ok() && other->is_kept_by(lease.session) && other->epoch >= first_epoch;
     }
-    bool is_written() const { return !is_unborn && !is_under_way && !mirror.is_dirty(); }
+    bool is_written() const { return !is_unborn && !is_under_way && !is_dying && !mirror.is_dirty(); }
     size_t unwritten() const { return is_unborn ? mirror.bytes() : mirror.dirty_bytes(); }
     bool may_forget() const {
         return state == State::held && fills == 0 && is_written();
@@ -79,6 +82,7 @@ struct HeldGroups::Batch {
     Mirror::Changes changes;
     bool is_birth = false;
     Lease before, next;  // before: not of a birth
+    std::vector<HeldPtr> dying;
 };
 
 }  // namespace meshfs

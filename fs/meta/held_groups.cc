@@ -24,6 +24,11 @@ bool has_not_happened(int code) { return code == ENOSPC || code == EDQUOT || cod
 HeldGroups::~HeldGroups() {
     stop_thread();
     on_due(nullptr);
+    MutexLock lock(mutex_);
+    for (auto& [name, held] : table_) {  // they may have each other
+        held->dying.clear();
+        held->named_in.reset();
+    }
 }
 
 void HeldGroups::stop_thread() {
@@ -35,8 +40,9 @@ void HeldGroups::stop_thread() {
     if (thread_.joinable()) thread_.join();
 }
 
-void HeldGroups::begin(Session& session, bool in_background) {
+void HeldGroups::begin(Session& session, Intents& intents, bool in_background) {
     if (!options_.is_on) return;
+    intents_ = &intents;
     {
         MutexLock lock(mutex_);
         lent_.clear();
@@ -239,6 +245,7 @@ void HeldGroups::leave_table(const HeldPtr& held) {
     promises_.let_go(held->object.name);
     bytes_ -= held->counted;
     held->counted = 0;
+    held->dying.clear();
     held->changed.notify_all();
     MutexLock lock(mutex_);
     auto found = table_.find(held->object.name);
@@ -251,7 +258,7 @@ void HeldGroups::leave_table(const HeldPtr& held) {
 // With the Held's mutex.
 void HeldGroups::lose(const HeldPtr& held, const Status& why) {
     if (held->state == Held::State::gone) return;
-    bool is_loss = held->mirror.is_dirty() || held->is_unborn || held->is_under_way;
+    bool is_loss = held->mirror.is_dirty() || held->is_dying || held->is_unborn || held->is_under_way;
     if (is_loss) {
         held->is_lost = true;
         log_error("changes of names and attributes were lost: another mount took over what this one had not written",

@@ -37,6 +37,8 @@
 
 namespace meshfs {
 
+class Intents;
+
 class HeldGroups final : public ForwardingStore {
 public:
     struct Options {
@@ -51,8 +53,8 @@ public:
     ~HeldGroups() override;
 
     // Until then, and in a mount without a session, everything is passed on.  in_background: with a thread that writes
-    // what is due and lets go of what others want; else tend() must be called.
-    void begin(Session& session, bool in_background);
+    // what is due and lets go of what others want; else tend() must be called.  intents: of that session.
+    void begin(Session& session, Intents& intents, bool in_background);
     void set_commit(int64_t ns) { commit_ns_ = ns; }
     void set_synchronous(bool is_synchronous) { is_synchronous_ = is_synchronous; }
 
@@ -81,6 +83,12 @@ public:
     // lent: null if it is not certain that the step did it.
     void hold_again(const ObjectName& group, const std::shared_ptr<Lent>& lent, const Lease& lease,
                     const std::vector<Effect>& effects);
+
+    // --- a directory that is removed: its only group dies in the batch that takes its name, or neither is written (held_deaths.cc).
+    // `mutation` is of the group that names it and needs it to be held, as it was read; `child` was read under `lease`, without a
+    // name in it.  ECANCELED: look again; EOPNOTSUPP: both are not held, or not so that it can be done in memory.
+    Status remove_directory(const Mutation& mutation, const ObjectName& child, const Lease& lease);
+    bool is_held(GroupId group) const { return session_ != nullptr && find(group_object(group).name) != nullptr; }
 
     // Names of it are read next, all of them: with the next look it is held for that, and its names come at once.
     void will_list(GroupId group);
@@ -150,13 +158,21 @@ private:
     void want(const HeldPtr& held);
     void want(const std::set<std::string>& groups);  // so that all are paid at once, and waited for but once
 
+    // Of deaths.
+    std::optional<Status> remove_now(const HeldPtr& parent, const Mutation& mutation, const HeldPtr& child,
+                                     const Lease& lease) NO_THREAD_SAFETY_ANALYSIS;  // locks both, if it can
+    Status make_room(const HeldPtr& held);
+    std::vector<HeldPtr> with_parents(const std::vector<HeldPtr>& wanted);
+    Status announce(const std::vector<Batch>& batches);
+
     // Writes what these have not written, or all; before it everything unborn.
     Status flush(const HeldPtr& only);
     Status flush_all();
     Status flush_births();  // before a mutation that is not held back may name them
     Status flush_one_turn(const std::vector<HeldPtr>& wanted);
     Status flush_in_turn(const std::vector<HeldPtr>& wanted);
-    std::optional<Batch> freeze(const HeldPtr& held, bool is_birth);
+    void freeze_changes(const HeldPtr& held, std::vector<Batch>& batches, bool with_its_name);
+    std::optional<Batch> freeze(const HeldPtr& held, bool is_birth, bool with_its_name = false);
     Status send(std::vector<Batch>& batches);
     Status insist(Batch& batch, Status status);
     Status finish(const Batch& batch, const Status& status);
@@ -172,6 +188,7 @@ private:
     std::atomic<int64_t> commit_ns_;
     std::atomic<bool> is_synchronous_;
     std::atomic<Session*> session_{nullptr};
+    Intents* intents_ = nullptr;  // constant while there is a session
     Promises promises_;
 
     // Taken inside a Held's mutex, never around it.
@@ -210,6 +227,9 @@ private:
     uint64_t turns_begun_ GUARDED_BY(turn_mutex_) = 0, turns_done_ GUARDED_BY(turn_mutex_) = 0;  // of flush_all()
     uint64_t last_good_turn_ GUARDED_BY(turn_mutex_) = 0;  // of flush_all()
     Status turn_status_ GUARDED_BY(turn_mutex_);
+    // Intents whose batches are not all in the store: theirs whose turn it is.
+    std::vector<std::string> announced_;
+    std::atomic<size_t> to_announce_{0};  // bytes, about, of what is to be in the next one
 
     std::atomic<uint64_t> bytes_{0};  // of all copies
     std::atomic<uint64_t> batches_{0}, records_{0};  // written

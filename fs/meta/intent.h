@@ -19,6 +19,7 @@
 namespace meshfs {
 
 class MetaCore;
+class Session;
 
 struct IntentStep {
     // In the order in which steps are done; those of one kind may be done at once.
@@ -85,6 +86,11 @@ private:
 // store does not say; others: nothing happened, except that EIO or ENOSPC of a step after the commit tells that it
 // will be there, but is not yet.  Blocks.
 Status commit_intent(MetaCore& core, Exclusive held, Intent intent);
+
+// Only the commit: the steps are the caller's, who says done() of `keys` when all are in.  `replaced`, of intents that this one
+// says again, go with it.  ETIMEDOUT: it is there or not.  E2BIG, and others: it is not.
+Status write_intent(Session& session, Intents& intents, const Intent& intent, std::vector<std::string> replaced,
+                    std::vector<std::string>& keys);
 
 // What a dead session left, in order.  An intent that cannot be read is EIO, and nothing of that session is taken over.
 Status finish_intents(MetaCore& core, SessionId dead);

@@ -34,7 +34,6 @@ size_t both_max(const MetaCore& core) {
     return std::min(core.options.split_names, std::max<size_t>(core.options.split_names / 2, 2));
 }
 
-bool is_only_range(const About& about) { return about.first.empty() && about.end.empty(); }
 
 struct Pair {
     Ino directory{};

@@ -120,7 +120,7 @@ Status Meta::begin() {
             core->intents.give_up();
             died();
         });
-        core->held.begin(*core->session, core->options.background);
+        core->held.begin(*core->session, core->intents, core->options.background);
         session_ = core->session_id();
         if (core->options.background && core->options.hold && !store_.is_exclusive())
             core->look_ahead = std::make_unique<LookAhead>([raw = core.get()](Ino directory) { read_ahead(*raw, directory); });
@@ -142,6 +142,7 @@ Status Meta::close() {
     core_->reaches.close();
     core_->births.close();
     TRY(core_->held.end());
+    tend_intents(*core_);  // what the last of it was announced by
     if (auto keys = core_->own_keys.take_dropped(); !keys.empty())
         (void)core_->session->apply(
             std::move(core_->session->own_change().remove_keys(keys)));  // else gc does

@@ -57,7 +57,7 @@ struct TestMount {
     }
     ~TestMount() {
         if (!meta) return;
-        EXPECT_TRUE(meta->close().ok());
+        EXPECT_OK(meta->close());
         meta.reset();
         metered->stop();
     }

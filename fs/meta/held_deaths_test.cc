@@ -1,0 +1,221 @@
+// Directories that are removed in memory: what the store is asked, and what a crash at each moment leaves.
+#include "fs/meta/group.h"
+#include "fs/meta/ops/fixture.h"
+
+namespace meshfs {
+namespace {
+
+class HeldDeathsTest : public MetaTest {
+protected:
+    HeldDeathsTest() : a_(std::make_unique<TestMount>(cluster_, MetaOptions{.hold = true})) {}
+    ~HeldDeathsTest() override {
+        if (a_) a_->hooks->before_mutation = nullptr;
+    }
+    Meta& a() { return *a_->meta; }
+    Ino make(const std::string& name, Ino in = kRootIno) { return must(a().mkdir(request(in, name, S_IFDIR | 0755))).ino; }
+    bool is_dead(Ino directory) {
+        auto header = raw_.ask(std::move(Query(group_object(place_of(directory).group)).xattrs()));
+        return header.code() == ENOENT || must(decode_lease(header->xattrs[kLeaseXattr])).kind == Lease::Kind::dead;
+    }
+    bool is_named(const std::string& name, Ino in = kRootIno) {
+        auto group = group_object(place_of(in).group);
+        return must(raw_.ask(std::move(Query(group).keys({name_key(name)})))).keys.contains(name_key(name));
+    }
+    // It dies at its n-th mutation of this call; false: there were not so many.
+    bool commit_until(int n) {
+        a_->hooks->before_mutation = [this, left = n](const Mutation&) mutable {
+            if (left-- == 0) a_->faults->kill();
+        };
+        Status status = a().commit();
+        a_->hooks->before_mutation = nullptr;
+        return !status.ok();
+    }
+    void let_a_die() {
+        a_->die();
+        a_.reset();
+    }
+
+    std::unique_ptr<TestMount> a_;
+};
+
+TEST_F(HeldDeathsTest, ManyDirectoriesGoWithOneIntent) {
+    std::vector<Ino> directories;
+    for (int i = 0; i < 10; ++i) directories.push_back(make("d" + std::to_string(i)));
+    ASSERT_OK(a().commit());
+    uint64_t before = a_->metered->counts().all_calls();
+    for (int i = 0; i < 10; ++i) must(a().rmdir(kRootIno, "d" + std::to_string(i)));
+    EXPECT_EQ(a_->metered->counts().all_calls() - before, 0u);
+    EXPECT_ERRNO(a().lookup(kRootIno, "d0"), ENOENT);
+    EXPECT_ERRNO(a().create(request(directories[0], "f", S_IFREG | 0644)), ENOENT);
+    EXPECT_TRUE(is_named("d0"));
+    before = a_->metered->counts().all_calls();
+    ASSERT_OK(a().commit());
+    EXPECT_EQ(a_->metered->counts().all_calls() - before, 12u);  // the intent, the group of the names, ten that are dead
+    for (int i = 0; i < 10; ++i) {
+        EXPECT_FALSE(is_named("d" + std::to_string(i)));
+        EXPECT_TRUE(is_dead(directories[static_cast<size_t>(i)]));
+    }
+    EXPECT_FALSE(a().core().intents.take_done().empty());
+}
+
+TEST_F(HeldDeathsTest, OneThatIsNotEmptyStays) {
+    Ino d = make("d");
+    must(a().create(request(d, "f", S_IFREG | 0644)));
+    ASSERT_OK(a().commit());
+    EXPECT_ERRNO(a().rmdir(kRootIno, "d"), ENOTEMPTY);
+    must(a().unlink(d, "f"));
+    must(a().rmdir(kRootIno, "d"));
+    ASSERT_OK(a().commit());
+    EXPECT_TRUE(is_dead(d));
+}
+
+// A tree, from the inside out: all of it in one turn.
+TEST_F(HeldDeathsTest, ACrashLeavesTheNameAndTheDirectoryOrNeither) {
+    for (int n = 0;; ++n) {
+        Ino d = make("d"), e = make("e", d), f = make("f", d), g = make("g", e);
+        must(a().create(request(f, "file", S_IFREG | 0644)));
+        ASSERT_OK(a().commit());
+        must(a().unlink(f, "file"));
+        must(a().rmdir(e, "g"));
+        must(a().rmdir(d, "f"));
+        must(a().rmdir(d, "e"));
+        must(a().rmdir(kRootIno, "d"));
+        const bool has_died = commit_until(n);
+        const bool was_begun = n > 0;
+        if (!has_died) break;
+        let_a_die();
+        auto found = meta().lookup(kRootIno, "d");  // takes over, and finishes what was begun
+        EXPECT_EQ(found.code(), was_begun ? ENOENT : 0) << n;
+        EXPECT_EQ(is_dead(d), was_begun) << n;
+        for (auto [name, in, directory] : {std::tuple("e", d, e), {"f", d, f}, {"g", e, g}}) {
+            if (!was_begun) must(meta().lookup(in, name));
+            EXPECT_EQ(is_dead(directory), was_begun) << name << " " << n;
+        }
+        if (!was_begun) {
+            for (auto [name, in] : {std::pair("file", f)}) must(meta().unlink(in, name));
+            must(meta().rmdir(e, "g"));
+            must(meta().rmdir(d, "e"));
+            must(meta().rmdir(d, "f"));
+            must(meta().rmdir(kRootIno, "d"));
+        }
+        a_ = std::make_unique<TestMount>(cluster_, MetaOptions{.hold = true});
+        mount_ = std::make_unique<TestMount>(cluster_);
+    }
+}
+
+// The group of the names cannot be written: the next intent says all of it again, and goes in the first one's place.
+TEST_F(HeldDeathsTest, WhatIsAnnouncedAgainIsNotAnnouncedTwice) {
+    Ino d = make("d"), e = make("e");
+    ASSERT_OK(a().commit());
+    must(a().rmdir(kRootIno, "d"));
+    must(a().rmdir(kRootIno, "e"));
+    const ObjectName own = session_object(a().session());
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        if (m.object() == own) return;
+        a_->faults->set_plan({.error = 1, .error_code = ENOSPC});
+    };
+    EXPECT_ERRNO(a().commit(), ENOSPC);
+    a_->faults->set_plan({});
+    a_->hooks->before_mutation = nullptr;
+    EXPECT_TRUE(is_named("d") && is_named("e"));
+    ASSERT_TRUE(commit_until(1));
+    EXPECT_EQ(must(raw_.ask(std::move(Query(own).range("", "x")))).ranges.at(0).entries.size(), 1u);
+    let_a_die();
+    EXPECT_ERRNO(meta().lookup(kRootIno, "d"), ENOENT);
+    EXPECT_ERRNO(meta().lookup(kRootIno, "e"), ENOENT);
+    EXPECT_TRUE(is_dead(d));
+    EXPECT_TRUE(is_dead(e));
+}
+
+TEST_F(HeldDeathsTest, AnIntentThatIsNotHeardOfIsSaidAgain) {
+    Ino d = make("d");
+    ASSERT_OK(a().commit());
+    must(a().rmdir(kRootIno, "d"));
+    const ObjectName own = session_object(a().session());
+    for (bool is_late : {false, true}) {
+        a_->hooks->before_mutation = [&](const Mutation& m) {
+            FaultPlan lost{.lost_call = is_late ? 0. : 1., .late_effect = is_late ? 1. : 0.};
+            if (m.object() == own) a_->faults->set_plan(lost);
+        };
+        EXPECT_ERRNO(a().commit(), ETIMEDOUT);
+        a_->faults->set_plan({});
+        a_->hooks->before_mutation = nullptr;
+        EXPECT_TRUE(is_named("d"));
+        EXPECT_FALSE(is_dead(d));
+    }
+    ASSERT_OK(a().commit());
+    EXPECT_FALSE(is_named("d"));
+    EXPECT_TRUE(is_dead(d));
+    a().tick();
+    EXPECT_EQ(must(raw_.ask(std::move(Query(own).range("", "x")))).ranges.at(0).entries.size(), 0u);
+}
+
+// The answer of what made it dead was lost: it is ours, as it should be.
+TEST_F(HeldDeathsTest, ALostAnswerIsNoLoss) {
+    Ino d = make("d");
+    ASSERT_OK(a().commit());
+    must(a().rmdir(kRootIno, "d"));
+    int left = 2;  // group of the names, d
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        a_->faults->set_plan({.lost_reply = m.object().name.starts_with("g.") && left-- > 0 ? 1. : 0.});
+    };
+    a_->hooks->before_query = [&](const Query&) { a_->faults->set_plan({}); };
+    ASSERT_OK(a().commit());
+    a_->hooks->before_mutation = nullptr;
+    a_->hooks->before_query = nullptr;
+    EXPECT_LE(left, 0);
+    EXPECT_FALSE(is_named("d"));
+    EXPECT_TRUE(is_dead(d));
+    ASSERT_OK(a().commit());
+}
+
+TEST_F(HeldDeathsTest, OthersSeeItOnceTheyAskForEitherGroup) {
+    for (bool is_of_name : {true, false}) {
+        Ino d = make("d");
+        ASSERT_OK(a().commit());
+        must(a().rmdir(kRootIno, "d"));
+        const GroupId group = is_of_name ? kRootGroup : place_of(d).group;
+        ASSERT_TRUE(a().core().held.recall(group_object(group).name));
+        a().tick();
+        EXPECT_FALSE(is_named("d"));
+        EXPECT_TRUE(is_dead(d));
+        if (!is_of_name) continue;
+        EXPECT_ERRNO(meta().lookup(kRootIno, "d"), ENOENT);
+        EXPECT_TRUE(meta().get(d).code() != 0 || must(meta().get(d)).links == 0);
+        a_->clock.advance_ns(5 * kNsPerSecond);
+        a().tick();
+    }
+}
+
+// Its lane in the group is removed by purge while the directory is only dead in memory.
+TEST_F(HeldDeathsTest, WhatWasUnlinkedInItIsPurged) {
+    Ino d = make("d");
+    Ino f = must(a().create(request(d, "f", S_IFREG | 0644))).ino;
+    ASSERT_OK(a().commit());
+    must(a().unlink(d, "f"));
+    must(a().rmdir(kRootIno, "d"));
+    EXPECT_EQ(purge_all(a()), (std::set<Ino>{f}));
+    EXPECT_TRUE(is_dead(d));
+    a_->clock.advance_ns(2 * kLeaseNs);
+    a().tick();
+    EXPECT_TRUE(purge(a()).empty());
+    EXPECT_EQ(all_groups(), std::set<std::string>{group_object(kRootGroup).name});
+}
+
+// Whose session is over loses both changes; the next one finds both as they were.
+TEST_F(HeldDeathsTest, WhatIsLostIsLostTogether) {
+    Ino d = make("d");
+    ASSERT_OK(a().commit());
+    must(a().rmdir(kRootIno, "d"));
+    mount_->hooks->may_fence = false;
+    must(meta().create(request(kRootIno, "others", S_IFREG | 0644)));  // waits until it is dead
+    EXPECT_ERRNO(a().commit(), EIO);
+    EXPECT_TRUE(is_named("d"));
+    EXPECT_FALSE(is_dead(d));
+    must(meta().rmdir(kRootIno, "d"));
+    a().tick();
+    let_a_die();
+}
+
+}  // namespace
+}  // namespace meshfs
