@@ -65,10 +65,9 @@ static void tend(MetaCore& core) {
 static void read_ahead(MetaCore& core, Ino directory) {
     const GroupId group = place_of(directory).group;
     core.held.will_list(group);
-    for (int looks = 0; looks < 2; ++looks) {
-        auto view = read_group_now(core, group_object(group), {});
-        if (!view.ok() || !(view->lease.is_free() || view->lease.is_kept_by(core.session_id()))) return;
-    }
+    auto view = read_group_now(core, group_object(group), {});
+    if (!view.ok() || !(view->lease.is_free() || view->lease.is_kept_by(core.session_id()))) return;
+    (void)ops::get(core, directory);
 }
 
 Meta::Meta(Store& store, Clock& clock, MetaOptions options, VolumeInfo volume)

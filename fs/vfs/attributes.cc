@@ -118,6 +118,7 @@ Result<Attributes> Vfs::getattr(const Caller&, Ino ino, uint64_t) {
 Result<Attributes> Vfs::setattr(const Caller& caller, Ino ino, const SetAttributes& set) {
     TRY(core_->check_writable());
     if (!is_valid(set.atime) || !is_valid(set.mtime) || !is_valid(set.ctime)) return fail(EINVAL);
+    if (set.atime || set.atime_now) core_->directory_atimes.forget(core_->inner(ino));
     if (is_served(ino)) {
         const ServedEdge* edge = TRY(core_->served.edge_of(ino));
         auto found = TRY(edge->served->setattr(caller, own_number(ino), set));

@@ -3,6 +3,7 @@
 #include <sys/xattr.h>
 
 #include "fs/vfs/acl.h"
+#include "fs/vfs/directory_atimes.h"
 #include "test/fixtures.h"
 
 namespace meshfs::test {
@@ -55,6 +56,36 @@ TEST_F(AttributesTest, TruncatingWorksBothWays) {
     set.handle = readable.handle;
     EXPECT_ERRNO(vfs().setattr(m().root, ino, set), EINVAL);
     ASSERT_OK(m().close(readable.handle));
+}
+
+// Shown at once, and written later.
+TEST_F(AttributesTest, ListingADirectoryIsSeenInItsAtime) {
+    for (Ino directory : {kRootIno, must(vfs().mkdir(m().root, kRootIno, "d", 0755)).inode.ino}) {
+        SetAttributes set;
+        set.atime = Time{1, 0};
+        must(vfs().setattr(m().root, directory, set));
+        uint64_t handle = must(vfs().opendir(m().root, directory));
+        must(vfs().readdir(handle, 0, 10, false));
+        vfs().releasedir(handle);
+        EXPECT_GT(get(directory).atime.seconds, 1);
+        set.atime = Time{2, 0};
+        must(vfs().setattr(m().root, directory, set));
+        EXPECT_EQ(get(directory).atime, *set.atime);
+    }
+}
+
+TEST(DirectoryAtimesTest, AreGivenOutAfterAWhileOrAtTheEnd) {
+    DirectoryAtimes atimes;
+    atimes.note(Ino{1}, {5, 0}, 100);
+    atimes.note(Ino{2}, {6, 0}, 200);
+    atimes.note(Ino{1}, {7, 0}, 300);
+    EXPECT_EQ(atimes.of(Ino{1}), (Time{7, 0}));
+    EXPECT_TRUE(atimes.take_due(99 + DirectoryAtimes::kAfterNs).empty());
+    atimes.forget(Ino{2});
+    EXPECT_EQ(atimes.take_due(100 + DirectoryAtimes::kAfterNs), (DirectoryAtimes::Noted{{Ino{1}, {7, 0}}}));
+    EXPECT_FALSE(atimes.of(Ino{1}));
+    atimes.note(Ino{3}, {8, 0}, 400);
+    EXPECT_EQ(atimes.take_last().size(), 1u);
 }
 
 TEST_F(AttributesTest, TimesAreKeptToTheNanosecond) {

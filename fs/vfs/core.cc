@@ -65,6 +65,8 @@ void VfsCore::keep_house() {
             if (stopping_) return;
         }
         publisher->publish_marked();
+        if (auto due = directory_atimes.take_due(Clock::system().boot_ns()); !due.empty())
+            (void)workers->try_post([this, due = std::move(due)] { write_atimes(due); });
         data->close_old_packs();
         if (is_shared) {
             if (sharing != nullptr) sharing->look_around();
@@ -95,6 +97,7 @@ Status VfsCore::stop() {
     house_.join();
     meta.unwatch_locks();
     lock_waits->stop();
+    write_atimes(directory_atimes.take_last());
     Status stored = publisher->publish_all();
     if (sharing != nullptr) sharing->stop();
     for (uint64_t number : handles.numbers()) {
@@ -138,6 +141,8 @@ Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
         if (inode.map.size > published) bytes += inode.map.size - published;
         if (bytes == 0 && inode.map.size > 0 && file->data->is_dirty()) bytes = kSector;
     }
+    if (inode.is_directory())
+        if (auto atime = directory_atimes.of(inode.ino)) inode.atime = std::max(inode.atime, *atime);
     if (inode.ino == settings.root) inode.ino = kRootIno;
     a.blocks = (bytes + kSector - 1) / kSector;
     a.inode = std::move(inode);
@@ -191,14 +196,16 @@ void VfsCore::note_read(const std::shared_ptr<OpenInode>& file) {
 }
 
 void VfsCore::set_atime_later(Ino directory) {
-    Time now = clock.now();
-    (void)workers->try_post([this, directory, now] {  // a lost atime is no loss
-        (void)meta.change(directory, [&](InodeChange& change) -> Status {
-            change.inode.atime = std::max(change.inode.atime, now);
+    directory_atimes.note(directory, clock.now(), Clock::system().boot_ns());
+    forget_attributes(directory);
+}
+
+void VfsCore::write_atimes(const DirectoryAtimes::Noted& noted) {
+    for (const auto& [directory, atime] : noted)
+        (void)meta.change(directory, [&, when = atime](InodeChange& change) -> Status {
+            change.inode.atime = std::max(change.inode.atime, when);
             return {};
         });
-        forget_attributes(directory);
-    });
 }
 
 void VfsCore::note_inode(OpenInode& file, const Inode& inode) {

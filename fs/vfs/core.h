@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fs/base/thread.h"
+#include "fs/vfs/directory_atimes.h"
 #include "fs/vfs/ending_locks.h"
 #include "fs/vfs/handles.h"
 #include "fs/vfs/lock_table.h"
@@ -53,6 +54,7 @@ public:
     void note_inode(OpenInode& file, const Inode& inode);  // what was just read tells about atime, privileges
     bool wants_atime(const Inode& inode) const;
     void set_atime_later(Ino directory);  // never blocks
+    void write_atimes(const DirectoryAtimes::Noted& noted);
     // Kernel caches of what somebody else than the kernel changed.
     void changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino);
     // It forgets attributes and pages; told, if there is one: when it has.  Never blocks.
@@ -105,6 +107,7 @@ public:
     std::vector<ChangeObserver> observers;  // constant once the mount has started
 
     HandleTable handles;
+    DirectoryAtimes directory_atimes;
     std::unique_ptr<Data> data;
     std::unique_ptr<OpenInodes> open_inodes;
     std::unique_ptr<Publisher> publisher;

@@ -179,6 +179,7 @@ Status Vfs::rmdir(const Caller& caller, Ino directory, std::string_view name) {
         if (!core_->served.edges_in(victim.ino).empty()) return fail(EBUSY);
     }
     Unlinked gone = TRY(meta_.rmdir(directory, name));
+    core_->directory_atimes.forget(gone.inode.ino);
     core_->changed_name(caller, directory, name, Change::Kind::removed, gone.inode.ino);
     return {};
 }

@@ -1,0 +1,65 @@
+// When directories were listed, until it is written down: a while later, so that walks through a tree write nothing meanwhile,
+// and what is removed after it was listed never does.  A lost atime is no loss.
+//
+// Threads: any.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "fs/base/clock.h"
+#include "fs/base/mutex.h"
+#include "fs/base/types.h"
+
+namespace meshfs {
+
+class DirectoryAtimes {
+public:
+    using Noted = std::vector<std::pair<Ino, Time>>;
+    static constexpr int64_t kAfterNs = 30 * kNsPerSecond;
+
+    void note(Ino directory, Time atime, int64_t boot_ns) {
+        MutexLock lock(mutex_);
+        if (noted_.empty()) since_ = boot_ns;
+        if (noted_.size() < kMax || noted_.contains(directory)) noted_[directory] = atime;
+    }
+    void forget(Ino directory) {
+        MutexLock lock(mutex_);
+        noted_.erase(directory);
+    }
+    std::optional<Time> of(Ino directory) {
+        MutexLock lock(mutex_);
+        auto found = noted_.find(directory);
+        return found == noted_.end() ? std::nullopt : std::optional(found->second);
+    }
+    // To be written now, by who takes them; at the end a few.
+    Noted take_due(int64_t boot_ns) {
+        MutexLock lock(mutex_);
+        return boot_ns - since_ < kAfterNs ? Noted() : take(kMax);
+    }
+    Noted take_last() {
+        constexpr size_t kLastMax = 1000;
+        MutexLock lock(mutex_);
+        return take(kLastMax);
+    }
+
+private:
+    static constexpr size_t kMax = 65'536;
+
+    Noted take(size_t max) REQUIRES(mutex_) {
+        Noted taken;
+        for (const auto& [directory, atime] : noted_)
+            if (taken.size() < max) taken.emplace_back(directory, atime);
+        noted_.clear();
+        return taken;
+    }
+
+    Mutex mutex_;
+    std::unordered_map<Ino, Time> noted_ GUARDED_BY(mutex_);
+    int64_t since_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace meshfs
