@@ -7,6 +7,17 @@
 #include "fs/base/waiting.h"
 
 namespace meshfs {
+namespace {
+
+// What std::condition_variable asks for, of a mutex that its caller has and keeps.  (condition_variable_any would need none, but has
+// a mutex of its own on the heap, and there are several in each open file.)
+struct HeldLock {
+    explicit HeldLock(std::mutex& mutex) : lock(mutex, std::adopt_lock) {}
+    ~HeldLock() { lock.release(); }
+    std::unique_lock<std::mutex> lock;
+};
+
+}  // namespace
 
 void Mutex::lock_contended() {
     if (Scheduler* scheduler = Scheduler::current()) scheduler->lock(mutex_);
@@ -14,8 +25,10 @@ void Mutex::lock_contended() {
 }
 
 void CondVar::wait(Mutex& mutex) {
-    if (Scheduler* scheduler = Scheduler::current()) scheduler->wait(this, mutex, INT64_MAX);
-    else before_waiting(), waiting_.wait(mutex.mutex_);
+    if (Scheduler* scheduler = Scheduler::current()) return scheduler->wait(this, mutex, INT64_MAX), void();
+    before_waiting();
+    HeldLock held(mutex.mutex_);
+    waiting_.wait(held.lock);
 }
 
 bool CondVar::wait_until(Mutex& mutex, int64_t boot_ns) {
@@ -23,7 +36,8 @@ bool CondVar::wait_until(Mutex& mutex, int64_t boot_ns) {
     int64_t left_ns = boot_ns - Clock::system().boot_ns();
     if (left_ns <= 0) return false;
     before_waiting();
-    waiting_.wait_for(mutex.mutex_, std::chrono::nanoseconds(left_ns));
+    HeldLock held(mutex.mutex_);
+    waiting_.wait_for(held.lock, std::chrono::nanoseconds(left_ns));
     return Clock::system().boot_ns() < boot_ns;
 }
 

@@ -58,7 +58,7 @@ public:
     void notify_all();
 
 private:
-    std::condition_variable_any waiting_;
+    std::condition_variable waiting_;
 };
 
 }  // namespace meshfs

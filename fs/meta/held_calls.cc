@@ -117,7 +117,8 @@ std::optional<Status> HeldGroups::do_in_memory(const HeldPtr& held, const Mutati
     std::vector<std::string> unknown;
     for (const Guard& guard : mutation.guards()) {
         if (guard.kind == Guard::Kind::xattr_is && guard.name == kLeaseXattr) {
-            if (!held->is_of_tenure(guard.value)) return fail(ECANCELED);
+            // That of now, nearly always: then it need not be taken apart.
+            if (!held->mirror.holds(guard).value_or(false) && !held->is_of_tenure(guard.value)) return fail(ECANCELED);
             continue;
         }
         auto holds = held->mirror.holds(guard);
@@ -226,6 +227,16 @@ Result<Answer> HeldGroups::ask(Query query) {
         if (lease->is_free() && find(query.object().name) == nullptr) note_read(query.object(), *lease);
         return answer;
     }
+}
+
+bool HeldGroups::peek(const ObjectName& group, const std::function<bool(const Mirror&)>& look) const {
+    if (session_ == nullptr || !is_group(group)) return false;
+    HeldPtr held = find(group.name);
+    if (!held) return false;
+    MutexLock lock(held->mutex);
+    if (held->state != Held::State::held || held->is_dying || !may_answer() || !look(held->mirror)) return false;
+    held->used = clock_.boot_ns();
+    return true;
 }
 
 std::optional<Result<Answer>> HeldGroups::look(const HeldPtr& held, const Query& query) {

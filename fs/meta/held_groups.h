@@ -90,6 +90,10 @@ public:
     Status remove_directory(const Mutation& mutation, const ObjectName& child, const Lease& lease);
     bool is_held(GroupId group) const { return session_ != nullptr && find(group_object(group).name) != nullptr; }
 
+    // What ask() would answer, looked at where it is.  False: it is not held, or `look` found that it is not all there: then ask.
+    // `look` runs under the group's mutex.
+    bool peek(const ObjectName& group, const std::function<bool(const Mirror&)>& look) const;
+
     // Names of it are read next, all of them: with the next look it is held for that, and its names come at once.
     void will_list(GroupId group);
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "fs/meta/format.h"
-
 namespace meshfs {
 namespace {
 
@@ -48,8 +46,13 @@ void Mirror::know_all() {
 
 void Mirror::know_xattrs(std::map<std::string, std::string> xattrs) {
     if (about_.empty())
-        if (auto about = xattrs.find(kAboutXattr); about != xattrs.end()) about_ = about->second;
+        if (auto about = xattrs.find(kAboutXattr); about != xattrs.end()) set_about(about->second);
     xattrs_ = std::move(xattrs);
+}
+
+void Mirror::set_about(std::string value) {
+    about_ = std::move(value);
+    decoded_about_.reset();
 }
 
 void Mirror::set_lease(std::string value) { lease_ = std::move(value); }
@@ -92,7 +95,7 @@ void Mirror::put(const std::string& key, std::optional<std::string> value) {
 
 void Mirror::learn(const Guard& guard) {
     if (guard.kind == Guard::Kind::xattr_is && guard.name == kAboutXattr && guard.value) {
-        about_ = *guard.value;
+        set_about(*guard.value);
         if (!xattrs_) xattrs_.emplace();  // groups have a lease and this
     }
     if (guard.kind == Guard::Kind::key_is && !is_known(guard.name)) put(guard.name, guard.value);
@@ -164,6 +167,29 @@ std::optional<Answer> Mirror::answer(const Query& query) const {
     return out;
 }
 
+std::optional<const std::string*> Mirror::value(std::string_view key) const {
+    auto found = keys_.find(key);
+    if (found != keys_.end()) return found->second ? &*found->second : nullptr;
+    if (!complete_until(key)) return {};
+    return nullptr;
+}
+
+bool Mirror::visit(const std::string& prefix,
+                   const std::function<void(const std::string& key, const std::string& value)>& one) const {
+    const std::string end = end_of(prefix);
+    auto until = complete_until(prefix);
+    if (!until || is_before(*until, end)) return false;
+    for (auto key = keys_.lower_bound(prefix); key != keys_.end() && key->first.starts_with(prefix); ++key)
+        if (key->second) one(key->first, *key->second);
+    return true;
+}
+
+const About* Mirror::about() const {
+    if (!decoded_about_ && !about_.empty())
+        if (auto about = decode_about(about_); about.ok()) decoded_about_ = std::move(*about);
+    return decoded_about_ ? &*decoded_about_ : nullptr;
+}
+
 Query Mirror::missing(const Query& query) const {
     Query out(query.object());
     out.xattrs();  // whose object it is must be seen
@@ -227,7 +253,7 @@ void Mirror::apply(const std::vector<Effect>& effects, bool is_stored) {
                 break;
             case Effect::Kind::set_xattr:
                 if (effect.name == kAboutXattr) {
-                    about_ = effect.value;
+                    set_about(effect.value);
                     is_about_dirty_ |= !is_stored;
                 }
                 break;
@@ -278,7 +304,7 @@ Mirror::Changes Mirror::take_all() {
 
 void Mirror::forget_all() {
     xattrs_.reset();
-    about_.clear();
+    set_about({});
     keys_.clear();
     complete_.clear();
     bytes_ = 0;

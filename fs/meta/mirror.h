@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -12,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fs/meta/format.h"
 #include "fs/store/store.h"
 
 namespace meshfs {
@@ -36,6 +38,11 @@ public:
 
     // None: some of it is not known.  Only for queries of xattrs, keys and ranges, without guards.
     std::optional<Answer> answer(const Query& query) const;
+    // The same in place, for who has no use for copies.  A key: none: not known; null: it is not there.
+    std::optional<const std::string*> value(std::string_view key) const;
+    // Of all that begin with `prefix`; false: some may not be known.
+    bool visit(const std::string& prefix, const std::function<void(const std::string& key, const std::string& value)>& one) const;
+    const About* about() const;  // null: not known, or damaged
     // A query for what is not known of it.
     Query missing(const Query& query) const;
     // None: not known.
@@ -61,6 +68,7 @@ public:
 private:
     using Keys = std::map<std::string, std::optional<std::string>, std::less<>>;
 
+    void set_about(std::string value);
     void know_xattrs(std::map<std::string, std::string> xattrs);  // that the object has these, and no others
     bool is_known(std::string_view key) const;
     // Of the complete run with that key: where it ends; none: there is none.  "": it has no end.
@@ -72,6 +80,7 @@ private:
 
     std::optional<std::map<std::string, std::string>> xattrs_;
     std::string lease_, about_;  // newer than xattrs_; empty: not known
+    mutable std::optional<About> decoded_about_;  // of about_, once somebody looked
     Keys keys_;                  // none: known not to be there
     std::map<std::string, std::string, std::less<>> complete_;  // from, until; disjoint, "": no end
     std::set<std::string, std::less<>> dirty_;

@@ -233,5 +233,34 @@ TEST_F(MirrorTest, WhatIsForgottenIsNotKnown) {
     EXPECT_EQ(mirror_.bytes(), 0u);
 }
 
+TEST_F(MirrorTest, IsLookedAtInPlaceAsItAnswers) {
+    auto seen = [&](const std::string& prefix) {
+        std::string out;
+        bool is_known = mirror_.visit(prefix, [&](const std::string& key, const std::string& value) { out += key + value; });
+        return is_known ? out : "?";
+    };
+    EXPECT_FALSE(mirror_.value("m1"));
+    EXPECT_EQ(seen("m"), "?");
+    EXPECT_EQ(mirror_.about(), nullptr);
+    learn_page("", {{"l", "1"}, {"m1", "2"}, {"m2", "3"}}, true);
+    EXPECT_EQ(seen("m"), "?");  // more of them may follow
+    learn_page("m2", {{"n", "4"}}, true);
+    EXPECT_EQ(seen("m"), "m12m23");
+    mirror_.apply(remove("m1"), false);
+    EXPECT_EQ(seen("m"), "m23");
+    ASSERT_TRUE(mirror_.value("m1"));
+    EXPECT_EQ(*mirror_.value("m1"), nullptr);
+    EXPECT_EQ(**mirror_.value("m2"), "3");
+    for (uint64_t directory : {7, 8}) {
+        About about{.group = GroupId{5}, .directory = Ino{directory}};
+        mirror_.apply({{.kind = Effect::Kind::set_xattr, .name = kAboutXattr, .value = encode(about)}}, false);
+        ASSERT_NE(mirror_.about(), nullptr);
+        EXPECT_EQ(*mirror_.about(), about);
+    }
+    mirror_.forget_all();
+    EXPECT_EQ(mirror_.about(), nullptr);
+    EXPECT_FALSE(mirror_.value("m2"));
+}
+
 }  // namespace
 }  // namespace meshfs

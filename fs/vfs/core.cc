@@ -120,7 +120,7 @@ Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
     Attributes a;
     a.name_valid_ns = meta.keep_name_ns();
     a.valid_ns = since ? meta.promise(inode, *since) : a.name_valid_ns;
-    uint64_t bytes = inode.map.bytes;
+    a.blocks = (inode.map.bytes + kSector - 1) / kSector;
     if (auto file = inode.is_file() ? open_inodes->find(inode.ino) : nullptr) {
         if (is_shared && file->turn.try_take()) {  // who has it finds out by himself
             TurnTaken turn(file->turn);
@@ -135,16 +135,12 @@ Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
         if (written > file->times_set) inode.mtime = written;
         inode.ctime = std::max(inode.ctime, written);
         if (file->atime) inode.atime = std::max(inode.atime, *file->atime);
-        uint64_t published = inode.map.size;
+        a.blocks = sectors_shown(inode.map, *file->data);
         inode.map.size = file->data->size();
-        // Not yet stored bytes take room too: tar and grep call a file with no blocks a hole.
-        if (inode.map.size > published) bytes += inode.map.size - published;
-        if (bytes == 0 && inode.map.size > 0 && file->data->is_dirty()) bytes = kSector;
     }
     if (inode.is_directory())
         if (auto atime = directory_atimes.of(inode.ino)) inode.atime = std::max(inode.atime, *atime);
     if (inode.ino == settings.root) inode.ino = kRootIno;
-    a.blocks = (bytes + kSector - 1) / kSector;
     a.inode = std::move(inode);
     return a;
 }

@@ -8,6 +8,15 @@
 
 namespace meshfs {
 
+uint64_t sectors_shown(const FileMap& published, FileData& open) {
+    constexpr uint64_t kSector = 512;
+    uint64_t bytes = published.bytes;
+    const uint64_t size = open.size();
+    if (size > published.size) bytes += size - published.size;
+    if (bytes == 0 && size > 0 && open.is_dirty()) bytes = kSector;
+    return (bytes + kSector - 1) / kSector;
+}
+
 Result<std::optional<Inode>> Publisher::publish(OpenInode& file, const Also& also) {
     MyTurn turn(file.turn);
     return publish_in_turn(file, also);
@@ -54,7 +63,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
 
         std::optional<Inode> others;  // another mount has published since
         bool was_refused = false;
-        uint64_t bytes_before = 0;
+        uint64_t sectors_before = 0;
         auto changed = meta_.change(file.ino, [&](InodeChange& change) -> Status {
             Inode& inode = change.inode;
             others.reset();
@@ -63,7 +72,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
                 return fail(ECANCELED);
             }
             if (what.changed) {
-                bytes_before = inode.map.bytes;
+                sectors_before = sectors_shown(inode.map, *file.data);
                 inode.map = what.map;
                 ++inode.content_version;
                 change.freed = what.freed;
@@ -95,7 +104,7 @@ Result<std::optional<Inode>> Publisher::publish_in_turn(OpenInode& file, const A
         settle(file);
         if (!is_nowhere) {
             if (what.changed) file.version = changed->content_version;
-            if (what.changed && changed->map.bytes != bytes_before) room_changed_(file.ino);
+            if (what.changed && sectors_shown(changed->map, *file.data) != sectors_before) room_changed_(file.ino);
             file.is_new = false;
             take_over_in_turn(file, *changed);  // with nothing of our own, what another mount has published
             if (!file.are_pages_stale) open_inodes_.remember(file.ino, changed->content_version);

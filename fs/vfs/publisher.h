@@ -20,10 +20,14 @@
 
 namespace meshfs {
 
+// What stat shows of the room an open file takes, in sectors: what is not stored yet takes room too, for tar and grep call a file
+// with no blocks a hole.
+uint64_t sectors_shown(const FileMap& published, FileData& open);
+
 class Publisher {
 public:
-    // others_wrote: told when another mount's bytes were taken over; room_changed: when what was published takes more or
-    // less room than before.  Must not block.
+    // others_wrote: told when another mount's bytes were taken over; room_changed: when by a publication stat shows more or less
+    // room than before.  Must not block.
     Publisher(Meta& meta, Clock& clock, OpenInodes& open_inodes, Data& data, std::function<void(Ino)> others_wrote,
               std::function<void(Ino)> room_changed)
         : meta_(meta), clock_(clock), open_inodes_(open_inodes), data_(data), others_wrote_(std::move(others_wrote)),

@@ -7,6 +7,7 @@ namespace meshfs::ops {
 namespace {
 
 Result<Inode> read_at(MetaCore& core, const Home& home, Ino ino) {
+    if (auto inode = look_at(core, home, ino)) return std::move(*inode);
     auto view = TRY(read_group(core, home.object, {.keys = {home.key}}));
     return inode_at(home, ino, view);
 }

@@ -131,6 +131,64 @@ Result<Sum> sum_of_ranges(MetaCore& core, Ino directory) {
     return sum;
 }
 
+// A directory's inode of what its header has, the sums of all ranges among it.
+Inode whole_directory(const About& about, bool is_dead, InodeRecord record, Ino parent, const Sum& sum) {
+    Inode inode = std::move(record.inode);
+    if (sum.mtime > record.mtime_set) inode.mtime = std::max(inode.mtime, sum.mtime);
+    inode.ctime = std::max(inode.ctime, sum.mtime);
+    inode.parent = parent;
+    if (about.end.empty()) inode.from = {about.group};
+    inode.names = sum.names > 0 ? static_cast<uint64_t>(sum.names) : 0;
+    auto subdirectories = std::clamp<int64_t>(sum.subdirectories, 0, UINT32_MAX - 2);
+    inode.links = is_dead ? 0 : 2 + static_cast<uint32_t>(subdirectories);
+    return inode;
+}
+
+// False: ask.
+bool add_sums(const Mirror& copy, Sum& sum) {
+    bool is_whole = true;
+    bool are_known = copy.visit(kSumKey, [&](const std::string&, const std::string& value) {
+        auto part = decode_sum(value);
+        if (part.ok()) sum += *part;
+        else is_whole = false;
+    });
+    return are_known && is_whole;
+}
+
+// A directory all of whose groups this mount has for itself, in their copies.
+std::optional<Inode> look_at_directory(MetaCore& core, Ino directory) {
+    const Place place = place_of(directory);
+    if (raw(place.slot) != 0) return {};
+    About about;
+    InodeRecord record;
+    Ino parent{};
+    Sum sum;
+    std::vector<GroupId> ranges;
+    bool is_known = core.held.peek(group_object(place.group), [&](const Mirror& copy) {
+        if (copy.about() == nullptr) return false;
+        about = *copy.about();
+        auto inode = known(copy, decode_inode, kInodeKey);
+        auto at = known(copy, decode_place, kPlaceKey);
+        if (!inode || !at || !inode->inode.is_directory()) return false;
+        record = std::move(*inode);
+        parent = at->parent;
+        bool is_whole = true;
+        bool has_map = about.end.empty() || copy.visit("r", [&](const std::string&, const std::string& value) {
+            auto range = decode_range(value);
+            if (range.ok()) ranges.push_back(range->group);
+            else is_whole = false;
+        });
+        return has_map && is_whole && add_sums(copy, sum);
+    });
+    auto add_range = [&](GroupId group) {
+        return core.held.peek(group_object(group), [&](const Mirror& copy) {
+            return copy.about() != nullptr && copy.about()->directory == directory && add_sums(copy, sum);
+        });
+    };
+    if (!is_known || !std::all_of(ranges.begin(), ranges.end(), add_range)) return {};
+    return whole_directory(about, false, std::move(record), parent, sum);
+}
+
 }  // namespace
 
 std::optional<Home> guess_home(MetaCore& core, Ino ino) {
@@ -152,14 +210,16 @@ Result<Home> find_home(MetaCore& core, Ino ino) {
     return fail(EIO, "records of number " + hex(raw(ino)) + " contradict each other");
 }
 
+Result<Dentry> dentry_at(const Home& home, Ino ino, const GroupView& view) {
+    auto dentry = TRY(view.record(decode_dentry, home.key));
+    if (!dentry || dentry->ino != ino || dentry->kind != Dentry::Kind::file) return fail(ENOENT);
+    dentry->inode.from = {view.group()};
+    return std::move(*dentry);
+}
+
 Result<Inode> inode_at(const Home& home, Ino ino, const GroupView& view) {
     switch (home.kind) {
-        case Home::Kind::dentry: {
-            auto dentry = TRY(view.record(decode_dentry, home.key));
-            if (!dentry || dentry->ino != ino || dentry->kind != Dentry::Kind::file) return fail(ENOENT);
-            dentry->inode.from = {view.group()};
-            return std::move(dentry->inode);
-        }
+        case Home::Kind::dentry: return TRY(dentry_at(home, ino, view)).inode;
         case Home::Kind::unlinked: {
             auto unlinked = TRY(view.record(decode_unlinked, home.key));
             if (!unlinked || unlinked->inode.ino != ino) return fail(ENOENT);
@@ -186,16 +246,8 @@ Result<Inode> directory_inode(MetaCore& core, const GroupView& header) {
     if (!place) return damaged(header.object, kPlaceKey, fail(EIO, "there is none"));
     Sum sum = TRY(sum_of_group(core, header, header.answer.ranges.at(0)));
     if (!header.about.end.empty() && !header.is_dead()) sum += TRY(sum_of_ranges(core, header.about.directory));
-    Inode inode = std::move(record->inode);
-    if (!inode.is_directory()) return damaged(header.object, kInodeKey, fail(EIO, "not a directory"));
-    if (sum.mtime > record->mtime_set) inode.mtime = std::max(inode.mtime, sum.mtime);
-    inode.ctime = std::max(inode.ctime, sum.mtime);
-    inode.parent = place->parent;
-    if (header.about.end.empty()) inode.from = {header.group()};
-    inode.names = sum.names > 0 ? static_cast<uint64_t>(sum.names) : 0;
-    auto subdirectories = std::clamp<int64_t>(sum.subdirectories, 0, UINT32_MAX - 2);
-    inode.links = header.is_dead() ? 0 : 2 + static_cast<uint32_t>(subdirectories);
-    return inode;
+    if (!record->inode.is_directory()) return damaged(header.object, kInodeKey, fail(EIO, "not a directory"));
+    return whole_directory(header.about, header.is_dead(), std::move(*record), place->parent, sum);
 }
 
 Result<Sum> read_sum(MetaCore& core, const ObjectName& group) {
@@ -208,7 +260,21 @@ Result<uint64_t> count_names(MetaCore& core, const ObjectName& group) {
     return static_cast<uint64_t>(std::max<int64_t>(sum.names, 0));
 }
 
+std::optional<Inode> look_at(MetaCore& core, const Home& home, Ino ino) {
+    if (home.kind != Home::Kind::dentry) return {};
+    std::optional<Inode> found;
+    core.held.peek(home.object, [&](const Mirror& copy) {
+        auto dentry = known(copy, decode_dentry, home.key);
+        if (!dentry || dentry->ino != ino || dentry->kind != Dentry::Kind::file) return false;
+        found = std::move(dentry->inode);
+        found->from = {home.group};
+        return true;
+    });
+    return found;
+}
+
 Result<Inode> read_directory(MetaCore& core, Ino directory) {
+    if (auto inode = look_at_directory(core, directory)) return std::move(*inode);
     return directory_inode(core, TRY(read_header(core, directory, wanted_for_directory())));
 }
 

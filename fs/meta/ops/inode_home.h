@@ -25,6 +25,18 @@ std::optional<Home> guess_home(MetaCore& core, Ino ino);
 Result<Home> find_home(MetaCore& core, Ino ino);
 // The inode in that record.  ENOENT: it is not (or no longer) there; look again.
 Result<Inode> inode_at(const Home& home, Ino ino, const GroupView& view);
+Result<Dentry> dentry_at(const Home& home, Ino ino, const GroupView& view);  // if a dentry is its home
+
+// A record in this mount's copy of a group that it has for itself.  None: ask, also where something is wrong with it.
+template <class Record>
+std::optional<Record> known(const Mirror& copy, Result<Record> (*decode)(std::string_view), const std::string& key) {
+    auto value = copy.value(key);
+    if (!value || *value == nullptr) return {};
+    auto record = decode(**value);
+    return record.ok() ? std::optional<Record>(std::move(*record)) : std::nullopt;
+}
+// What inode_at() says, from such a copy.  None: ask.
+std::optional<Inode> look_at(MetaCore& core, const Home& home, Ino ino);
 
 // What to read of a header for a directory's inode.
 Wanted wanted_for_directory();

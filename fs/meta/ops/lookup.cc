@@ -6,15 +6,45 @@
 namespace meshfs::ops {
 namespace {
 
-Result<Inode> lookup_once(MetaCore& core, Ino directory, std::string_view name) {
+struct Found {
+    GroupId group{};
+    std::optional<Dentry> dentry;  // none: no such name
+};
+
+// Most are of a group that is held: looked at in its copy.
+std::optional<Found> look(MetaCore& core, Ino directory, std::string_view name, const std::string& key) {
+    Found found;
+    const Place header = place_of(directory);
+    const GroupId group = core.maps.find(directory, name).value_or(header.group);
+    bool is_known = raw(header.slot) == 0 && core.held.peek(group_object(group), [&](const Mirror& copy) {
+        const About* about = copy.about();
+        if (about == nullptr || about->directory != directory || !about->covers(name)) return false;
+        auto value = copy.value(key);
+        if (!value) return false;
+        found.group = about->group;
+        if (*value == nullptr) return true;
+        auto dentry = decode_dentry(**value);
+        if (!dentry.ok()) return false;
+        found.dentry = std::move(*dentry);
+        return true;
+    });
+    return is_known ? std::optional(std::move(found)) : std::nullopt;
+}
+
+Result<Found> find(MetaCore& core, Ino directory, std::string_view name) {
     std::string key = name_key(name);
+    if (auto found = look(core, directory, name, key)) return std::move(*found);
     auto view = TRY(read_range(core, directory, name, {.keys = {key}}));
-    auto dentry = TRY(view.record(decode_dentry, key));
+    return Found{.group = view.group(), .dentry = TRY(view.record(decode_dentry, key))};
+}
+
+Result<Inode> lookup_once(MetaCore& core, Ino directory, std::string_view name) {
+    auto [group, dentry] = TRY(find(core, directory, name));
     if (!dentry) return fail(ENOENT);
     switch (dentry->kind) {
         case Dentry::Kind::file:
-            core.hints.put(dentry->ino, view.group(), name);
-            dentry->inode.from = {view.group()};
+            core.hints.put(dentry->ino, group, name);
+            dentry->inode.from = {group};
             return std::move(dentry->inode);
         case Dentry::Kind::directory: {
             auto inode = TRY(read_directory(core, dentry->ino));
