@@ -254,10 +254,19 @@ std::optional<Result<Answer>> HeldGroups::look(const HeldPtr& held, const Query&
             }
         }
         Status written = flush(held);
-        if (written.ok()) return inner_.ask(query);
+        if (!written.ok()) {
+            MutexLock lock(held->mutex);
+            if (held->state == Held::State::gone) return {};
+            return Result<Answer>(written.error());
+        }
+        auto answer = inner_.ask(query);
+        if (!is_simple || !answer.ok() || !answer->xattrs.contains(kLeaseXattr)) return answer;
+        // Who goes on believing that it is his cannot take it over from whoever has it now.
         MutexLock lock(held->mutex);
-        if (held->state == Held::State::gone) return {};
-        return Result<Answer>(written.error());
+        bool is_it = held->state != Held::State::held || held->is_of_tenure(answer->xattrs[kLeaseXattr]);
+        if (is_it) return answer;
+        lose(held, fail(ESTALE));
+        return {};
     }
 }
 

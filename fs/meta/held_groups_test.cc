@@ -223,6 +223,18 @@ TEST_F(HeldGroupsTest, ATakeoverIsFoundByReadingToo) {
     EXPECT_OK(held_.commit());
 }
 
+// Else a mount that is dead waits for ever for another dead one, and does not begin anew.
+TEST_F(HeldGroupsTest, WhatAnotherHasIsTakenOverFromHimThoughItWasOurs) {
+    ASSERT_OK(change("n1", "ours"));
+    mount_->clock.advance_ns(kLeaseNs / 2);
+    Lease others = exclusive_lease(kOther, 9);
+    others.flags = Lease::kept;
+    set_lease(kGroup, others);
+    EXPECT_EQ(must(held_.ask(std::move(Query(kGroup).xattrs()))).xattrs[kLeaseXattr], encode(others));
+    EXPECT_OK(held_.apply(lease_change(kGroup, others, free_lease(10))));
+    EXPECT_OK(held_.commit());  // nothing was lost
+}
+
 // What was found to be lost while its batch was under way is not brought back by the batch's answer.
 TEST_F(HeldGroupsTest, ABatchOfWhatIsGoneByThenChangesNothing) {
     make_dirty();

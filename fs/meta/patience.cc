@@ -17,8 +17,18 @@ auto again_until_said(Clock& clock, Call call) {
 
 }  // namespace
 
+// What a guard says is of the object as all tries before have left it.  Another error is of its own try alone.
 Status apply_patiently(Store& store, Clock& clock, const Mutation& mutation) {
-    return again_until_said(clock, [&] { return store.apply(mutation); });
+    auto is_of_all = [](int code) {
+        return code == 0 || code == ECANCELED || code == EEXIST || code == ENOENT || code == ESHUTDOWN;
+    };
+    bool is_in_doubt = false;
+    return again_until_said(clock, [&]() -> Status {
+        auto status = store.apply(mutation);
+        is_in_doubt |= status.code() == ETIMEDOUT;
+        if (is_in_doubt && !is_of_all(status.code())) return fail(ETIMEDOUT, status.error().detail());
+        return status;
+    });
 }
 
 Result<Answer> ask_patiently(Store& store, Clock& clock, const Query& query) {

@@ -8,7 +8,8 @@ namespace meshfs {
 
 inline constexpr int kPatientTries = 16;
 
-// Asked again, with pauses up to 64 ms, until the store says.  ETIMEDOUT: it did not 16 times.
+// Asked again, with pauses up to 64 ms, until the store says.  ETIMEDOUT: it did not 16 times; a mutation may have happened, or
+// may yet, as long as one try was not heard of, whatever error the later ones met.
 Status apply_patiently(Store& store, Clock& clock, const Mutation& mutation);
 Result<Answer> ask_patiently(Store& store, Clock& clock, const Query& query);
 

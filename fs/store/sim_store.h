@@ -60,6 +60,7 @@ public:
     Status remove_snap(SnapId) override;
     StoreId id() override { return {cluster_->uuid(), "memory:"}; }
     ClientId client() override { return client_; }
+    Status restart() override { return client_ = cluster_->add_client(), Status(); }
     Status fence(const ClientId&) override;
     bool is_exclusive() const override { return false; }
     Result<Capacity> capacity(Pool) override;
@@ -76,7 +77,7 @@ private:
     std::shared_ptr<MemoryCluster> cluster_;
     Scheduler& scheduler_;
     const Scheduler::Group group_;
-    const ClientId client_;
+    ClientId client_;
     std::shared_ptr<State> state_;  // also events under way; belongs to who holds the token
     std::shared_ptr<Inbox> inbox_;  // also the cluster's watchers and notifications
 };

@@ -35,6 +35,7 @@ Client::Client(Shared& shared, uint32_t number, const SimFaults& faults)
       store_(std::make_unique<SimStore>(shared.cluster, shared.scheduler, number, faults)) {}
 
 Client::~Client() {
+    debtor_.reset();
     kernel_.reset();
     meta_.reset();
     store_->stop();
@@ -49,9 +50,11 @@ Status Client::mount() {
         if (meta.ok()) {
             meta_ = std::move(meta).value();
             kernel_ = std::make_unique<Kernel>(*meta_, shared_.has_deaf_kernels);
+            if (shared_.owes) debtor_ = std::make_unique<Debtor>(*meta_, shared_.never_pays);
             return {};
         }
         if (tries == 5 || meta.code() == ESHUTDOWN) return meta.error();
+        TRY(store_->restart());  // who finds what that try left, fences the client of it
     }
 }
 
@@ -77,8 +80,14 @@ void Client::unmount() {
     if (!has_lost_) committed_ = shared_.history.size();
 }
 
+void Client::reap() {
+    is_reaped_ = true;
+    store_->reap();
+}
+
 void Client::commit() {
     const size_t before = shared_.history.size();
+    if (debtor_ && !debtor_->pay_all().ok()) return;
     auto status = meta_->commit();
     if (status.ok() && !has_lost_) committed_ = before;
     if (status.ok()) tell_others();
@@ -165,7 +174,10 @@ void Client::do_some(size_t count) {
     for (size_t i = 0; i < count && !is_over_; ++i) {
         freeze_sometimes();
         Operation op = draw();
-        Ino seen = ask(op).seen.ino;
+        Operation::Seen file = ask(op).seen;
+        Ino seen = file.ino;
+        if (shared_.owes && seen != Ino{} && !file.is_directory && random.chance(0.5))
+            ask({.kind = Kind::set_mode, .ino = seen, .mode = static_cast<uint32_t>(random.below(01000))});
         if (op.is_look()) looks_.push_back(op);
         if (seen != Ino{}) looks_.push_back({.kind = Kind::get, .ino = seen});
         // Again and again the same: what a kernel keeps.
@@ -183,9 +195,9 @@ Operation& Client::ask(Operation op) {
     shared_.history.push_back(op);
     answer(op);
     if (kernel_ && !op.is_look()) kernel_->forget(op);
-    op.is_uncertain = !is_answer(op.code);
+    op.is_uncertain = is_reaped_ || !is_answer(op.code);
     if (!op.is_uncertain) op.answered = ++shared_.moment;
-    is_over_ |= op.code == ESHUTDOWN;
+    is_over_ |= is_reaped_ || op.code == ESHUTDOWN;
     if (op.code == 0 && op.seen.ino != Ino{}) {
         auto has = [&op](const std::vector<Ino>& all) { return std::find(all.begin(), all.end(), op.seen.ino) != all.end(); };
         auto& known = op.seen.is_directory ? shared_.directories : shared_.files;
@@ -232,9 +244,10 @@ void Client::answer(Operation& op) {
         case Kind::mkdir: request.mode = S_IFDIR | op.mode; return note(meta_->mkdir(request));
         case Kind::link: return note(meta_->link(op.ino, op.directory, op.name));
         case Kind::lookup:
-        case Kind::get: return kernel_->answer(op);
+        case Kind::get: return debtor_ ? debtor_->look(op, *kernel_) : kernel_->answer(op);
         case Kind::list: return answer_list(*meta_, op);
         case Kind::set_mode:
+            if (debtor_ && (debtor_->put_off(op) || op.code != 0)) return;
             return note(meta_->change(op.ino, [&op](InodeChange& change) -> Status {
                 change.inode.mode = (change.inode.mode & ~kPermissions) | op.mode;
                 return {};

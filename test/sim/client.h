@@ -9,6 +9,7 @@
 #include "fs/base/scheduler.h"
 #include "fs/meta/meta.h"
 #include "fs/store/sim_store.h"
+#include "test/sim/debtor.h"
 #include "test/sim/kernel.h"
 #include "test/sim/model.h"
 
@@ -23,6 +24,8 @@ struct Shared {
     std::optional<Ino> crowded;   // a directory that all fill, then empty, and again
     bool is_narrow = false;       // two names, mostly in the first three directories: all want the same
     bool hold = true, synchronous = false;
+    bool owes = false;              // modes are set later, where nobody else can look
+    bool never_pays = false;        // and not even then
     bool has_deaf_kernels = false;  // they keep what was promised when it is taken back
     uint64_t moment = 0;  // counts questions and answers
     // Numbers anybody was told; operations go to these.
@@ -43,10 +46,12 @@ public:
     void start_beats();            // on a thread of its own, until stop_beats()
     void stop_beats();
     void unmount();
+    void reap();  // it is dead, and runs to its end: the store does nothing, and nobody hears what it answers
     // Of a client whose session is over otherwise than by unmount(): what it was told since its last commit may not have
     // happened, and what it saw may have been just that.
     void forget_uncommitted();
     uint64_t kept() const { return kernel_ ? kernel_->kept() : 0; }  // answers that came from the kernel's memory
+    uint64_t owed() const { return debtor_ ? debtor_->owed() : 0; }  // changes that it put off
     bool is_lost() const;  // died, was declared dead, or was told that changes of its were lost
     // Walks the whole tree with lookups, lists and gets, as operations.
     void look_at_everything();
@@ -68,12 +73,14 @@ private:
     std::unique_ptr<SimStore> store_;
     std::unique_ptr<Meta> meta_;
     std::unique_ptr<Kernel> kernel_;  // its
+    std::unique_ptr<Debtor> debtor_;  // its; none: nothing is put off
     // Made here, and nobody else can have heard of it: directories lead to nothing before they are in the store, and what
     // is born in them was not born.
     std::vector<Ino> own_directories_, own_files_;
     std::vector<Operation> looks_;  // so far, to be done again
     void tell_others();
 
+    bool is_reaped_ = false;
     bool is_over_ = false;   // the session is dead or the store stopped
     bool has_lost_ = false;  // a commit or the end failed
     size_t committed_ = 0;   // of the history: what this client did before cannot be undone

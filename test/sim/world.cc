@@ -59,10 +59,14 @@ SimFaults draw_faults(Random& random) {
     return faults;
 }
 
+// Others do not wait for ever: what is not paid for the lease time, they see later, and no order explains that.
+bool may_owe(const SimFaults& faults) { return faults.freeze == 0 && faults.slow_ns_max < kLeaseNs; }
+
 std::function<Mutation(const Mutation&)> filter_of(Planted planted) {
     switch (planted) {
         case Planted::nothing:
-        case Planted::deaf_kernels: return nullptr;
+        case Planted::deaf_kernels:
+        case Planted::unpaid_debts: return nullptr;
         case Planted::no_key_guards: return [](auto& m) { return without_guards(m, Guard::Kind::key_is); };
         case Planted::no_xattr_guards: return [](auto& m) { return without_guards(m, Guard::Kind::xattr_is); };
         case Planted::no_absent_guards: return [](auto& m) { return without_guards(m, Guard::Kind::absent); };
@@ -132,7 +136,7 @@ private:
 
     void run_clients() {
         Random& random = scheduler_.random();
-        const SimFaults faults = draw_faults(random);
+        SimFaults faults = draw_faults(random);
         if (random.chance(0.4)) {
             shared_.split_names = 2;  // splits and merges in the middle of everything
             if (random.chance(0.5)) shared_.crowded = shared_.directories.back();
@@ -141,6 +145,9 @@ private:
         is_calm_ = faults.is_calm();
         shared_.hold = random.chance(0.75);
         shared_.synchronous = random.chance(0.2);
+        shared_.owes = may_owe(faults) && shared_.hold && !shared_.synchronous && Random(~options_.seed).chance(0.5);
+        if (shared_.owes) faults.late_ns_max = 0, faults.slow_ns_max = std::min(faults.slow_ns_max, kNsPerSecond / 2);
+        shared_.never_pays = options_.planted == Planted::unpaid_debts;
         shared_.has_deaf_kernels = options_.planted == Planted::deaf_kernels;
         const size_t count = random.between(2, 3);
         for (uint32_t number = 1; number <= count; ++number) {
@@ -175,8 +182,9 @@ private:
             outcome_.store_calls += client->store().calls();
             outcome_.faults += client->store().faults_drawn();
             outcome_.kept += client->kept();
+            outcome_.owed += client->owed();
             if (!scheduler_.is_dead(client->number())) continue;
-            client->store().reap();
+            client->reap();
             scheduler_.revive(client->number());
         }
         for (auto thread : threads_) (void)scheduler_.join(thread);

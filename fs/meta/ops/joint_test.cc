@@ -264,6 +264,28 @@ TEST_F(JointTest, WhatMovesIntoAHeldDirectoryOutlivesTheMount) {
     EXPECT_EQ(must(meta().lookup(below, "link")).links, 2u);
 }
 
+// The error is of the second try alone: what the first wrote is there, and needs the leases it was decided under.
+TEST_F(JointTest, AnIntentIsNotTakenForUnwrittenBecauseItsSecondTryFails) {
+    TestMount other(cluster_);
+    Ino d = must(mkdir("d")).ino, f = must(create("f")).ino;
+    const SessionId session = other.session().id();
+    int tries = 0;
+    other.hooks->before_mutation = [&](const Mutation& m) {
+        if (m.object() != session_object(session)) other.faults->set_plan({});
+        else if (tries++ == 0) other.faults->set_plan({.lost_reply = 1});
+        else other.faults->set_plan({.error = 1});
+    };
+    EXPECT_ERRNO(other.meta->link(f, d, "g"), ETIMEDOUT);
+    EXPECT_GT(tries, 2);
+    other.die();
+    ASSERT_OK(raw_.apply(std::move(Mutation(session_object(session))
+                                       .set_xattr(kStateXattr, encode(StateRecord{.state = SessionState::dead})))));
+    ASSERT_OK(finish_intents(core(), session));
+    EXPECT_EQ(must(meta().lookup(kRootIno, "f")).links, 2u);
+    EXPECT_EQ(must(meta().lookup(d, "g")).links, 2u);
+    EXPECT_EQ(must(meta().get(f)).links, 2u);
+}
+
 TEST_F(JointTest, AnotherMountSeesAllOfIt) {
     TestMount other(cluster_);
     Ino d = must(mkdir("d")).ino, f = must(create("f")).ino;
