@@ -62,6 +62,7 @@ public:
     // --- between mounts that want the same (held_recalls.cc)
     // Another session wants it; hands over.  False: it is not held.
     bool recall(Recall recall);
+    bool holds(const std::string& group) const { return find(group) != nullptr; }
     // That object may be given to this session by who has it.
     bool takes_over(const ObjectName& object) const;
     // Another mount was asked for it, to read: that was often, lately.

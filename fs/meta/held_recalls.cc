@@ -21,7 +21,7 @@ constexpr int64_t kCoolMinNs = kNsPerSecond, kCoolMaxNs = 60 * kNsPerSecond;
 constexpr int64_t kSliceNs = 50 * kNsPerMs, kIdleNs = 5 * kNsPerMs;
 constexpr unsigned kUsesWorthIt = 32;          // of a slice
 constexpr unsigned kBusyChanges = 16;          // of a free group, within
-constexpr int64_t kBusyWithinNs = 250 * kNsPerMs;
+constexpr int64_t kBusyWithinNs = kNsPerSecond;
 constexpr unsigned kOftenReads = 8;            // within a second
 constexpr size_t kTakingTurnsMax = 3;          // that wait; a slice each
 
@@ -142,20 +142,29 @@ void HeldGroups::answer_recalls() {
     }
 }
 
-// INT64_MAX: nobody wants to have it.  Those that were asked of another tenure, or twice, are dropped.
+// INT64_MAX: nobody wants to have it.  Left are those asked of this tenure; each session once, in order, with its latest answer.
 int64_t HeldGroups::hand_over_at(const HeldPtr& held, std::vector<Recall>& recalls) {
-    MutexLock lock(held->mutex);
-    std::set<SessionId> askers;
-    auto is_over = [&](Recall& recall) {
-        bool is_stale = held->state == Held::State::held && recall.epoch != 0 && recall.epoch < held->first_epoch;
-        bool is_twice = !recall.is_to_read && !askers.insert(recall.asker).second;
-        if (is_stale) answer(recall);
-        return is_stale || is_twice;
-    };
-    std::erase_if(recalls, is_over);
+    uint64_t first_epoch;
+    int64_t due;
+    {
+        MutexLock lock(held->mutex);
+        first_epoch = held->state == Held::State::held ? held->first_epoch : 0;
+        due = std::min(held->taken_at + kSliceNs, held->used + kIdleNs);
+    }
+    std::vector<Recall> left;
+    std::map<SessionId, size_t> askers;
+    for (Recall& recall : recalls) {
+        if (recall.epoch != 0 && recall.epoch < first_epoch) {
+            answer(recall);
+            continue;
+        }
+        bool is_first = recall.is_to_read || askers.emplace(recall.asker, left.size()).second;
+        if (is_first) left.push_back(std::move(recall));
+        else if (recall.answer) left[askers[recall.asker]].answer = std::move(recall.answer);
+    }
+    recalls = std::move(left);
     if (askers.empty()) return INT64_MAX;
-    if (askers.contains(kNobody)) return 0;
-    return std::min(held->taken_at + kSliceNs, held->used + kIdleNs);
+    return askers.contains(kNobody) ? 0 : due;
 }
 
 void HeldGroups::hand_over(const HeldPtr& held, std::vector<Recall>& recalls) {

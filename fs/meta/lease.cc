@@ -171,7 +171,7 @@ Status Reading::wait(MetaCore& core, const ObjectName& object, const Lease& now)
 
 void let_go_of_leftover(MetaCore& core, const ObjectName& object) {
     auto view = read_group_now(core, object, {});  // what an operation has passed on to be held, is held from here on
-    if (view.ok() && view->lease.is_kept_by(core.session_id()) && core.held.recall({.object = object.name})) return;
+    if (view.ok() && view->lease.is_kept_by(core.session_id()) && core.held.holds(object.name)) return;
     if (!core.holders.try_enter(object.name)) return;
     view = read_group_now(core, object, {});
     bool is_alive = core.session->check_alive().ok();  // looked at inside: abandon() comes after a death

@@ -52,9 +52,9 @@ Result<SessionState> MetaCore::look_at(SessionId other) {
 // What lost answers left behind, each beat.
 static void tend(MetaCore& core) {
     if (!core.options.background) core.held.tend();
-    // By now it may be held, and letting go of that may take longer than a beat may be late.
+    // What is held by now is given to who asks anew.
     for (const auto& object : core.recalled.take())
-        if (!core.held.recall({.object = object})) let_go_of_leftover(core, {kMetaPool, object});
+        if (!core.held.holds(object)) let_go_of_leftover(core, {kMetaPool, object});
     tend_intents(core);
 }
 
