@@ -8,8 +8,8 @@
 namespace meshfs {
 namespace {
 
-constexpr SessionId kOther{12345}, kThird{12346};
-constexpr int64_t kSliceNs = 50 * kNsPerMs, kIdleNs = 5 * kNsPerMs;
+constexpr SessionId kAsking{12345}, kAskingToo{12346};
+constexpr int64_t kOneSliceNs = 50 * kNsPerMs, kSomeIdleNs = 5 * kNsPerMs;
 
 class RecallsTest : public HeldGroupsTest {
 protected:
@@ -35,19 +35,19 @@ protected:
 
 TEST_F(RecallsTest, WhoIsBusyKeepsAGroupForASliceAndGivesItToWhoAskedFirst) {
     work();
-    ask(kOther, 2);
-    ask(kThird, 2);
-    for (int64_t ns = kIdleNs; ns < kSliceNs; ns += kIdleNs - 1) {
-        mount_->clock.advance_ns(kIdleNs - 1);
+    ask(kAsking, 2);
+    ask(kAskingToo, 2);
+    for (int64_t ns = kSomeIdleNs; ns < kOneSliceNs; ns += kSomeIdleNs - 1) {
+        mount_->clock.advance_ns(kSomeIdleNs - 1);
         EXPECT_EQ(answered("n2"), "19");
         held_.tend();
         ASSERT_TRUE(is_own()) << ns;
         ASSERT_TRUE(answers_.empty());
     }
-    mount_->clock.advance_ns(kIdleNs - 1);
+    mount_->clock.advance_ns(kSomeIdleNs - 1);
     EXPECT_EQ(answered("n2"), "19");
-    tend_after(kIdleNs - 1);
-    EXPECT_TRUE(stored_lease().is_kept_by(kOther));
+    tend_after(kSomeIdleNs - 1);
+    EXPECT_TRUE(stored_lease().is_kept_by(kAsking));
     EXPECT_EQ(stored("n2"), "19");
     EXPECT_EQ(answers_, (std::vector<uint64_t>{0, 0}));  // both look again
     EXPECT_EQ(held_.usage().contended.at(0).group, kGroup.name);
@@ -55,17 +55,17 @@ TEST_F(RecallsTest, WhoIsBusyKeepsAGroupForASliceAndGivesItToWhoAskedFirst) {
 
 TEST_F(RecallsTest, WhoIsIdleGivesAGroupAtOnce) {
     work();
-    ask(kOther, 2);
-    tend_after(kIdleNs - 1);
+    ask(kAsking, 2);
+    tend_after(kSomeIdleNs - 1);
     EXPECT_TRUE(is_own());
     tend_after(1);
-    EXPECT_TRUE(stored_lease().is_kept_by(kOther));
+    EXPECT_TRUE(stored_lease().is_kept_by(kAsking));
 }
 
 TEST_F(RecallsTest, WhoDidLittleLeavesAGroupFreeUntilThereIsMuchToDo) {
     ASSERT_OK(change("n1", "taken"));
-    ask(kOther, 2);
-    tend_after(kIdleNs);
+    ask(kAsking, 2);
+    tend_after(kSomeIdleNs);
     ASSERT_TRUE(stored_lease().is_free());
     for (int i = 1; i < 16; ++i) {
         ASSERT_OK(change("n1", std::to_string(i)));
@@ -77,8 +77,8 @@ TEST_F(RecallsTest, WhoDidLittleLeavesAGroupFreeUntilThereIsMuchToDo) {
 
 TEST_F(RecallsTest, WhatIsDoneSlowlyLeavesAGroupFree) {
     ASSERT_OK(change("n1", "taken"));
-    ask(kOther, 2);
-    tend_after(kIdleNs);
+    ask(kAsking, 2);
+    tend_after(kSomeIdleNs);
     for (int i = 0; i < 40; ++i) {
         mount_->clock.advance_ns(100 * kNsPerMs);
         meta().tick();
@@ -90,7 +90,7 @@ TEST_F(RecallsTest, WhatIsDoneSlowlyLeavesAGroupFree) {
 TEST_F(RecallsTest, WhatManyWantStaysFree) {
     work();
     for (uint32_t i = 0; i < 4; ++i) ask(SessionId{1000 + i}, 2);
-    tend_after(kIdleNs);
+    tend_after(kSomeIdleNs);
     ASSERT_TRUE(stored_lease().is_free());
     for (int i = 0; i < 40; ++i) ASSERT_OK(change("n1", std::to_string(i)));
     EXPECT_TRUE(stored_lease().is_free());
@@ -98,15 +98,15 @@ TEST_F(RecallsTest, WhatManyWantStaysFree) {
 
 TEST_F(RecallsTest, WhatWasAskedOfAnEarlierTenureTakesNothingAway) {
     work();
-    ask(kOther, 1);
-    tend_after(kSliceNs);
+    ask(kAsking, 1);
+    tend_after(kOneSliceNs);
     EXPECT_TRUE(is_own());
     EXPECT_EQ(answers_, std::vector<uint64_t>{0});
 }
 
 TEST_F(RecallsTest, WhoOnlyReadsHasItWrittenAndTakesNothingAway) {
     make_dirty();
-    ask(kOther, 2, true);
+    ask(kAsking, 2, true);
     held_.tend();
     EXPECT_EQ(stored("n2"), "batched");
     EXPECT_TRUE(is_own());
@@ -119,7 +119,7 @@ TEST_F(RecallsTest, WhoOnlyReadsHasItWrittenAndTakesNothingAway) {
 TEST_F(RecallsTest, WhatCouldNotBeWrittenIsNotSaidToBe) {
     make_dirty();
     mount_->faults->set_plan({.error = 1, .error_code = ENOSPC});
-    ask(kOther, 2, true);
+    ask(kAsking, 2, true);
     held_.tend();
     mount_->faults->set_plan({});
     EXPECT_TRUE(answers_.empty());
@@ -135,11 +135,11 @@ TEST_F(RecallsTest, WhatWasGivenIsRaisedBeforeItIsUsed) {
 
 TEST_F(RecallsTest, WhatWasGivenAndIsNotWantedAnyMoreGoesOn) {
     set_lease(kGroup, {.kind = Lease::Kind::exclusive, .session = core().session_id(), .epoch = 5, .flags = Lease::kept});
-    ask(kOther, 5);
+    ask(kAsking, 5);
     held_.tend();
     EXPECT_EQ(stored_lease().epoch, 6u);
-    ask(kOther, 6);
-    tend_after(kIdleNs);
+    ask(kAsking, 6);
+    tend_after(kSomeIdleNs);
     EXPECT_TRUE(stored_lease().is_free());
 }
 
@@ -171,13 +171,13 @@ TEST_F(RecallsTest, AReaderReadsWhatItsHolderSaysToBeWritten) {
 TEST(RecallMessage, IsUnderstoodByWhoKnowsNamesAlone) {
     Recall recall{.object = "g.77"};
     EXPECT_EQ(encode_recall_message(recall), "g.77");
-    recall.asker = kOther;
+    recall.asker = kAsking;
     recall.epoch = 9;
     recall.is_to_read = true;
     const std::string message = encode_recall_message(recall);
     Recall told = decode_recall_message(message);
     EXPECT_EQ(told.object, "g.77");
-    EXPECT_EQ(told.asker, kOther);
+    EXPECT_EQ(told.asker, kAsking);
     EXPECT_EQ(told.epoch, 9u);
     EXPECT_TRUE(told.is_to_read);
     told = decode_recall_message(message.substr(0, message.size() - 1));
