@@ -133,6 +133,11 @@ void HeldGroups::will_list(GroupId group) {
 
 // For its readers: others read it as it is in the store.
 void HeldGroups::note_read(const ObjectName& group, const Lease& free) {
+    {
+        MutexLock lock(mutex_);
+        auto cooling = cooling_.find(group.name);
+        if (cooling != cooling_.end() && clock_.boot_ns() < cooling->second.until) return;  // only changes end that
+    }
     auto lease = wants(group, free.epoch + 1);
     if (!lease) return;
     bool is_to_list;
