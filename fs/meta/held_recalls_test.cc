@@ -76,14 +76,18 @@ TEST_F(RecallsTest, WhoDidLittleLeavesAGroupFreeUntilThereIsMuchToDo) {
 }
 
 TEST_F(RecallsTest, WhatIsDoneSlowlyLeavesAGroupFree) {
-    ASSERT_OK(change("n1", "taken"));
-    ask(kAsking, 2);
-    tend_after(kSomeIdleNs);
-    for (int i = 0; i < 40; ++i) {
-        mount_->clock.advance_ns(100 * kNsPerMs);
-        meta().tick();
-        ASSERT_OK(change("n1", std::to_string(i)));
-        ASSERT_TRUE(stored_lease().is_free());
+    for (int64_t pause : {kNsPerSecond, 2 * kNsPerSecond, 4 * kNsPerSecond}) {
+        ASSERT_OK(change("n1", "taken"));
+        ASSERT_TRUE(is_own());
+        ask(kAsking, stored_lease().epoch);
+        tend_after(kSomeIdleNs);
+        constexpr int64_t kBetweenNs = 100 * kNsPerMs;
+        for (int64_t ns = kBetweenNs; ns < pause; ns += kBetweenNs) {
+            beat_after(kBetweenNs);
+            ASSERT_OK(change("n1", std::to_string(ns)));
+            ASSERT_TRUE(stored_lease().is_free()) << ns;
+        }
+        beat_after(kBetweenNs);
     }
 }
 
