@@ -50,11 +50,12 @@ Result<GroupView> read_group_now(MetaCore& core, const ObjectName& object, const
 }
 
 Result<GroupView> read_group(MetaCore& core, const ObjectName& object, const Wanted& wanted) {
+    Reading reading;
     for (int64_t since = 0;;) {
         GroupView view = TRY(read_group_now(core, object, wanted));
         bool is_in_use = view.lease.kind == Lease::Kind::exclusive && (view.lease.flags & Lease::write_through) == 0 &&
                          !view.lease.is_kept_by(core.session_id());
-        if (!is_in_use) return view;
+        if (!is_in_use || reading.may_read(view.lease)) return view;
         // Nobody else can have an embedded store: who had the group is dead.  What is in the store is whole, but for an
         // operation that it had begun, and who only reads must not finish that.
         if (!core.session && core.store.is_exclusive()) {
@@ -67,7 +68,7 @@ Result<GroupView> read_group(MetaCore& core, const ObjectName& object, const Wan
             if (since == 0) since = core.clock.boot_ns();
             if (core.clock.boot_ns() - since > core.volume.lease_seconds * kNsPerSecond) return view;
         }
-        TRY(core.wait_for_free(object));
+        TRY(reading.wait(core, object, view.lease));
     }
 }
 

@@ -127,7 +127,7 @@ std::optional<Status> HeldGroups::do_in_memory(const HeldPtr& held, const Mutati
     }
     if (!unknown.empty()) return fill(held, std::move(Query(held->object).xattrs().keys(unknown)));
     held->mirror.apply(mutation.effects(), false);
-    held->used = clock_.boot_ns();
+    held->use(clock_.boot_ns());
     bytes_ += held->count();
     note_dirty(held);
     is_done = true;
@@ -235,7 +235,7 @@ bool HeldGroups::peek(const ObjectName& group, const std::function<bool(const Mi
     if (!held) return false;
     MutexLock lock(held->mutex);
     if (held->state != Held::State::held || held->is_dying || !may_answer() || !look(held->mirror)) return false;
-    held->used = clock_.boot_ns();
+    held->use(clock_.boot_ns());
     return true;
 }
 
@@ -246,7 +246,7 @@ std::optional<Result<Answer>> HeldGroups::look(const HeldPtr& held, const Query&
             MutexLock lock(held->mutex);
             while (held->state == Held::State::changing) held->changed.wait(held->mutex);
             if (held->state == Held::State::gone) return {};
-            held->used = clock_.boot_ns();
+            held->use(clock_.boot_ns());
             if (is_simple && may_answer()) {  // now: that wait may have been long
                 if (auto answer = held->mirror.answer(query)) return Result<Answer>(std::move(*answer));
                 if (auto status = fill(held, query)) return Result<Answer>(status->error());

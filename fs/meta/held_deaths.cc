@@ -91,7 +91,7 @@ std::optional<Status> HeldGroups::remove_now(const HeldPtr& parent, const Mutati
     if (!names->ranges.at(0).entries.empty()) return fail(ENOTEMPTY);
 
     parent->mirror.apply(mutation.effects(), false);
-    parent->used = clock_.boot_ns();
+    parent->use(clock_.boot_ns());
     bytes_ += parent->count();
     to_announce_ += child->unwritten() + (parent->dying.empty() ? parent->unwritten() : mutation.bytes()) + kEachAtLeast;
     parent->dying.push_back(child);

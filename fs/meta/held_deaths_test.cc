@@ -175,7 +175,7 @@ TEST_F(HeldDeathsTest, OthersSeeItOnceTheyAskForEitherGroup) {
         ASSERT_OK(a().commit());
         must(a().rmdir(kRootIno, "d"));
         const GroupId group = is_of_name ? kRootGroup : place_of(d).group;
-        ASSERT_TRUE(a().core().held.recall(group_object(group).name));
+        ASSERT_TRUE(a().core().held.recall({.object = group_object(group).name}));
         a().tick();
         EXPECT_FALSE(is_named("d"));
         EXPECT_TRUE(is_dead(d));

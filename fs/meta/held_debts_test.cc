@@ -39,7 +39,7 @@ TEST_F(HeldGroupsTest, WhatWasLetGoOfMeanwhileIsNotHeldAgain) {
     ++kept.epoch, kept.flags = Lease::kept;
     set_lease(kGroup, kept);
     EXPECT_EQ(answered("n1"), "a");  // found to be ours
-    ASSERT_TRUE(held_.recall(kGroup.name));
+    ASSERT_TRUE(held_.recall({.object = kGroup.name}));
     held_.tend();
     ASSERT_TRUE(stored_lease().is_free());
     ASSERT_OK(raw_.apply(std::move(Mutation(kGroup).set_keys({{"n1", "another's"}}))));
@@ -71,7 +71,7 @@ protected:
 
 TEST_F(HeldDebtsTest, ArePaidBeforeAnotherMountGetsTheGroup) {
     EXPECT_TRUE(owe());
-    EXPECT_TRUE(held_.recall(kGroup.name));
+    EXPECT_TRUE(held_.recall({.object = kGroup.name}));
     held_.tend();
     EXPECT_EQ(paid_, 1);
     EXPECT_EQ(stored("npaid"), "x");
@@ -120,8 +120,8 @@ TEST_F(HeldDebtsTest, OfSeveralGroupsArePaidAtOnce) {
     const GroupId born{*parse_hex(std::string_view(kBorn.name).substr(2))};
     EXPECT_TRUE(owe());
     EXPECT_TRUE(owe(born));
-    EXPECT_TRUE(held_.recall(kGroup.name));
-    EXPECT_TRUE(held_.recall(kBorn.name));
+    EXPECT_TRUE(held_.recall({.object = kGroup.name}));
+    EXPECT_TRUE(held_.recall({.object = kBorn.name}));
     held_.tend();
     EXPECT_TRUE(stored_lease().is_free());
     EXPECT_TRUE(stored_lease(kBorn).is_free());

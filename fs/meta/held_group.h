@@ -42,10 +42,14 @@ struct HeldGroups::Held {
     Mirror mirror;
     Status error;               // of the last batch
     int64_t used = 0, written_at = 0;
+    int64_t taken_at = 0;
+    unsigned uses = 0;          // of this tenure
     size_t counted = 0;         // of the mirror's bytes, in HeldGroups::bytes_
 
-    void hold(const Lease& now) {
+    void hold(const Lease& now, int64_t boot_ns) {
         lease = now;
+        taken_at = boot_ns;
+        uses = 0;
         first_epoch = now.epoch;
         mirror.set_lease(encode(now));
         state = State::held;
@@ -55,6 +59,10 @@ struct HeldGroups::Held {
         if (!value) return false;
         auto other = decode_lease(*value);
         return other.ok() && other->is_kept_by(lease.session) && other->epoch >= first_epoch;
+    }
+    void use(int64_t boot_ns) {
+        used = boot_ns;
+        ++uses;
     }
     bool is_written() const { return !is_unborn && !is_under_way && !is_dying && !mirror.is_dirty(); }
     size_t unwritten() const { return is_unborn ? mirror.bytes() : mirror.dirty_bytes(); }

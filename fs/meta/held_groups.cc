@@ -9,8 +9,7 @@
 namespace meshfs {
 namespace {
 
-constexpr size_t kHeldMax = 16'384;
-constexpr int64_t kCoolMinNs = kNsPerSecond, kCoolMaxNs = 60 * kNsPerSecond;
+constexpr int64_t kPauseMaxNs = 60 * kNsPerSecond;
 constexpr unsigned kReadsToTake = 4;
 constexpr int64_t kReadsWithinNs = 15 * kNsPerSecond;
 constexpr size_t kUrgentKeys = 2000, kUrgentBytes = 1u << 20;
@@ -81,32 +80,6 @@ bool HeldGroups::make_promise(GroupId group, Ino inode, uint64_t since) {
 
 // --- taking and leaving
 
-std::optional<Lease> HeldGroups::wants(const ObjectName& group, uint64_t epoch) const {
-    const Session* session = session_;
-    if (session == nullptr || !is_group(group) || !session->is_in_window()) return {};
-    MutexLock lock(mutex_);
-    if (table_.size() >= kHeldMax) return {};
-    auto cooling = cooling_.find(group.name);
-    if (cooling != cooling_.end() && clock_.boot_ns() < cooling->second.until) return {};
-    Lease lease = exclusive_lease(session->id(), epoch);
-    lease.flags = Lease::kept;
-    return lease;
-}
-
-void HeldGroups::was_contended(const std::string& group) {
-    if (session_ == nullptr) return;
-    int64_t now = clock_.boot_ns();
-    MutexLock lock(mutex_);
-    if (cooling_.size() >= kRememberedMax && !cooling_.contains(group)) cooling_.clear();
-    Cooling& cooling = cooling_[group];
-    if (now < cooling.until) return;
-    ++cooling.times;
-    bool is_long_ago = now - cooling.until > kCoolMaxNs;
-    cooling.pause = is_long_ago ? kCoolMinNs : std::clamp(2 * cooling.pause, kCoolMinNs, kCoolMaxNs);
-    cooling.until = now + cooling.pause;
-    reads_.erase(group);
-}
-
 HeldGroups::HeldPtr HeldGroups::reserve(const ObjectName& group) {
     auto held = std::make_shared<Held>();
     held->object = group;
@@ -130,7 +103,7 @@ Status HeldGroups::take(const Mutation& mutation, const Lease& lease) {
         leave_table(held);
         return status;
     }
-    held->hold(lease);
+    held->hold(lease, clock_.boot_ns());
     if (is_birth) {
         held->mirror.know_all();
     } else {
@@ -166,6 +139,11 @@ void HeldGroups::will_list(GroupId group) {
 
 // For its readers: others read it as it is in the store.
 void HeldGroups::note_read(const ObjectName& group, const Lease& free) {
+    {
+        MutexLock lock(mutex_);
+        auto cooling = cooling_.find(group.name);
+        if (cooling != cooling_.end() && clock_.boot_ns() < cooling->second.until) return;  // only changes end that
+    }
     auto lease = wants(group, free.epoch + 1);
     if (!lease) return;
     bool is_to_list;
@@ -185,7 +163,7 @@ void HeldGroups::note_read(const ObjectName& group, const Lease& free) {
     auto status = inner_.apply(lease_change(group, free, *lease));
     MutexLock lock(held->mutex);
     // What was read before may have changed: the copy begins empty.
-    if (status.ok()) held->hold(*lease), promises_.taken();
+    if (status.ok()) held->hold(*lease, clock_.boot_ns()), promises_.taken();
     else leave_table(held);
     held->is_to_list = is_to_list;
     held->changed.notify_all();
@@ -200,7 +178,7 @@ bool HeldGroups::enter_found(const ObjectName& group, const Lease& lease, const 
     auto status = inner_.apply(lease_change(group, lease, next));
     MutexLock lock(held->mutex);
     if (status.ok()) {
-        held->hold(next);
+        held->hold(next, clock_.boot_ns());
         promises_.taken();
         held->mirror.learn(query, answer);  // under this lease nothing was written since
         bytes_ += held->count();
@@ -270,69 +248,6 @@ void HeldGroups::lose(const HeldPtr& held, const Status& why) {
     leave_table(held);
 }
 
-void HeldGroups::note_recall() {
-    constexpr size_t kTimesMax = 10'000;
-    MutexLock lock(mutex_);
-    ++recalls_;
-    recalls_at_.push_back(clock_.boot_ns());
-    if (recalls_at_.size() > kTimesMax) recalls_at_.pop_front();
-}
-
-LeaseUsage HeldGroups::usage() const {
-    constexpr int64_t kLately = 10 * kNsPerSecond;
-    constexpr size_t kShown = 8;
-    LeaseUsage usage;
-    usage.bytes = bytes_;
-    usage.batches = batches_;
-    usage.records = records_;
-    MutexLock lock(mutex_);
-    usage.held = table_.size();
-    usage.unwritten = dirty_.size() + unborn_.size();
-    usage.recalls = recalls_;
-    const int64_t since = clock_.boot_ns() - kLately;
-    auto recent = std::count_if(recalls_at_.begin(), recalls_at_.end(), [&](int64_t at) { return at >= since; });
-    usage.recalls_a_second = static_cast<double>(recent) * kNsPerSecond / kLately;
-    using Entry = std::pair<const std::string, Cooling>;
-    std::vector<const Entry*> worst;
-    for (const Entry& entry : cooling_) worst.push_back(&entry);
-    // Of those that were fought over as often, the latest first.
-    auto is_worse = [](const Entry* a, const Entry* b) {
-        return std::pair(a->second.times, a->second.until) > std::pair(b->second.times, b->second.until);
-    };
-    auto shown = worst.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, worst.size()));
-    std::partial_sort(worst.begin(), shown, worst.end(), is_worse);
-    for (auto entry = worst.begin(); entry != shown; ++entry)
-        usage.contended.push_back({.group = (*entry)->first, .times = (*entry)->second.times});
-    return usage;
-}
-
-bool HeldGroups::recall(const std::string& group) {
-    {
-        MutexLock lock(mutex_);
-        if (!table_.contains(group)) return false;
-        recalled_.insert(group);
-    }
-    wake();
-    return true;
-}
-
-void HeldGroups::let_go(const std::string& group) {
-    constexpr int kTriesMax = 64;  // it is written meanwhile, and has another epoch
-    for (int tries = 0; tries < kTriesMax; ++tries) {
-        HeldPtr held = find(group);
-        if (!held) return;
-        Lease lease;
-        {
-            MutexLock lock(held->mutex);
-            while (held->state == Held::State::changing) held->changed.wait(held->mutex);
-            if (held->state == Held::State::gone) return;
-            lease = held->lease;
-        }
-        auto status = change(held, lease_change(held->object, lease, free_lease(lease.epoch + 1)));
-        if (status && status->code() != ECANCELED) return;
-    }
-}
-
 // --- what is due
 
 Status HeldGroups::commit() {
@@ -359,18 +274,11 @@ bool HeldGroups::is_written_since(uint64_t moment) const {
 
 void HeldGroups::tend() {
     if (session_ == nullptr) return;
-    std::set<std::string> recalled;
+    answer_recalls();
     bool is_due;
     {
         MutexLock lock(mutex_);
-        recalled.swap(recalled_);
         is_due = is_urgent_ || (dirty_since_ != 0 && clock_.boot_ns() - dirty_since_ >= commit_ns_);
-    }
-    want(recalled);
-    for (const auto& group : recalled) {
-        note_recall();
-        was_contended(group);
-        let_go(group);
     }
     if (is_due) {
         auto status = flush_all();
@@ -461,6 +369,7 @@ Status HeldGroups::end() {
     {
         MutexLock lock(mutex_);
         for (const auto& [name, held] : table_) names.insert(name);
+        recalled_.clear();
     }
     want(names);
     for (const auto& name : names) let_go(name);
@@ -476,11 +385,12 @@ void HeldGroups::wake() {
 
 void HeldGroups::run() {
     for (;;) {
-        int64_t due = clock_.boot_ns() + kCoolMaxNs;
+        int64_t due = clock_.boot_ns() + kPauseMaxNs;
         {
             MutexLock lock(mutex_);
             if (dirty_since_ != 0) due = dirty_since_ + commit_ns_;
             else if (!quiet_.empty()) due = clock_.boot_ns() + commit_ns_;
+            if (recall_due_ != 0) due = std::min(due, recall_due_);
         }
         {
             MutexLock lock(wake_mutex_);

@@ -59,11 +59,17 @@ public:
     void set_synchronous(bool is_synchronous) { is_synchronous_ = is_synchronous; }
 
     // The lease a change of that free group, or its making, should give it; none: it stays free.
-    std::optional<Lease> wants(const ObjectName& group, uint64_t epoch) const;
-    // It had to be asked back from another mount: it stays free here for a while, ever longer if that goes on.
-    void was_contended(const std::string& group);
+    std::optional<Lease> wants(const ObjectName& group, uint64_t epoch);
+
+    // --- between mounts that want the same (held_recalls.cc)
     // Another session wants it; hands over.  False: it is not held.
-    bool recall(const std::string& group);
+    bool recall(Recall recall);
+    bool holds(const std::string& group) const { return find(group) != nullptr; }
+    // That object may be given to this session by who has it.
+    bool takes_over(const ObjectName& object) const;
+    // Another mount was asked for it, to read: that was often, lately.
+    bool is_read_often(const ObjectName& group);
+    void note_contended(const std::string& group);  // for people
 
     // What is to be in the group before anybody else can read it, and is not yet: with a debt that its holder pays then, with
     // the lease as it is still.  On a thread for that, which is waited for by who lets go of the group: `pay` may call this
@@ -88,7 +94,6 @@ public:
     // `mutation` is of the group that names it and needs it to be held, as it was read; `child` was read under `lease`, without a
     // name in it.  ECANCELED: look again; EOPNOTSUPP: both are not held, or not so that it can be done in memory.
     Status remove_directory(const Mutation& mutation, const ObjectName& child, const Lease& lease);
-    bool is_held(GroupId group) const { return session_ != nullptr && find(group_object(group).name) != nullptr; }
 
     // What ask() would answer, looked at where it is.  False: it is not held, or `look` found that it is not all there: then ask.
     // `look` runs under the group's mutex.
@@ -151,7 +156,13 @@ private:
     std::optional<Status> change_flags(const HeldPtr& held, uint8_t flags);
     std::optional<Status> change_through(const HeldPtr& held, const Mutation& mutation);
     // And how that ends.
-    void let_go(const std::string& group);
+    void let_go(const std::string& group, SessionId next = kNobody);  // nobody: it is free
+    bool is_gone(const HeldPtr& held) const;
+    void answer_recalls();
+    int64_t hand_over_at(const HeldPtr& held, std::vector<Recall>& recalls);
+    void hand_over(const HeldPtr& held, std::vector<Recall>& recalls);
+    void write_for_readers(const HeldPtr& held, std::vector<Recall>& recalls);
+    void cool(const std::string& group, bool is_crowded);
     void lose(const HeldPtr& held, const Status& why);
     void leave_table(const HeldPtr& held);
 
@@ -202,16 +213,22 @@ private:
     std::map<std::string, HeldPtr> quiet_ GUARDED_BY(mutex_);  // written, and nobody else may read them
     int64_t dirty_since_ GUARDED_BY(mutex_) = 0;  // the first of them, by boot_ns(); 0: there is none
     bool is_urgent_ GUARDED_BY(mutex_) = false;
-    std::set<std::string> recalled_ GUARDED_BY(mutex_);
+    static constexpr size_t kRecalledMax = 4096, kAskersMax = 64;  // groups; of one: past them who wants one asks again
+    std::map<std::string, std::vector<Recall>> recalled_ GUARDED_BY(mutex_);
+    int64_t recall_due_ GUARDED_BY(mutex_) = 0;  // the first that is not answered yet, by boot_ns(); 0: there is none
     std::deque<int64_t> recalls_at_ GUARDED_BY(mutex_);  // lately
     uint64_t recalls_ GUARDED_BY(mutex_) = 0;
     Status lost_ GUARDED_BY(mutex_);
     std::atomic<bool> has_lost_{false};
 
     // Groups fought over, and groups read.
+    static constexpr size_t kHeldMax = 16'384;
     static constexpr size_t kRememberedMax = 4096;
     struct Cooling {
-        int64_t until = 0, pause = 0;
+        int64_t until = 0, pause = 0;  // it stays free
+        bool is_crowded = false;       // whatever is done here
+        int64_t busy_since = 0, noted = 0;
+        unsigned changes = 0;          // wanted since then
         uint64_t times = 0;
     };
     struct Reads {
@@ -221,6 +238,7 @@ private:
     };
     std::unordered_map<std::string, Cooling> cooling_ GUARDED_BY(mutex_);
     std::unordered_map<std::string, Reads> reads_ GUARDED_BY(mutex_);
+    std::unordered_map<std::string, Reads> asked_to_read_ GUARDED_BY(mutex_);
     static constexpr size_t kLentMax = 256;
     std::unordered_map<std::string, std::shared_ptr<Lent>> lent_ GUARDED_BY(mutex_);
 

@@ -119,8 +119,8 @@ TEST_F(HeldGroupsTest, WhatIsBornAndRemovedIsNeverSent) {
 
 TEST_F(HeldGroupsTest, WhatIsRecalledIsWrittenAndThenFree) {
     make_dirty();
-    EXPECT_FALSE(held_.recall(kBorn.name));
-    EXPECT_TRUE(held_.recall(kGroup.name));
+    EXPECT_FALSE(held_.recall({.object = kBorn.name}));
+    EXPECT_TRUE(held_.recall({.object = kGroup.name}));
     EXPECT_TRUE(sent_.empty());  // a message must not block
     held_.tend();
     ASSERT_EQ(sent_.size(), 2u);
@@ -134,7 +134,7 @@ TEST_F(HeldGroupsTest, WhatIsFoughtOverStaysFreeEverLonger) {
     for (int64_t pause : {kNsPerSecond, 2 * kNsPerSecond, 4 * kNsPerSecond}) {
         ASSERT_OK(change("n1", "taken"));
         ASSERT_TRUE(stored_lease().is_kept_by(core().session_id()));
-        ASSERT_TRUE(held_.recall(kGroup.name));
+        ASSERT_TRUE(held_.recall({.object = kGroup.name}));
         held_.tend();
         beat_after(pause - 1);
         ASSERT_OK(change("n1", "free"));
@@ -346,7 +346,10 @@ TEST_F(HeldGroupsTest, WhatIsBornIsInTheStoreBeforeAGroupIsTakenThatNamesIt) {
 }
 
 TEST_F(HeldGroupsTest, WhatIsBornIsInTheStoreBeforeAFreeGroupNamesIt) {
-    held_.was_contended(kGroup.name);
+    ASSERT_OK(change("n1", "taken"));
+    ASSERT_TRUE(held_.recall({.object = kGroup.name}));
+    held_.tend();
+    sent_.clear();
     ASSERT_OK(give_birth());
     at_next_ = [this] { at_next_ = [this] { EXPECT_EQ(stored("d", kBorn), "inode"); }; };
     ASSERT_OK(change("nborn", "78"));

@@ -56,7 +56,7 @@ void HeldGroups::hold_again(const ObjectName& group, const std::shared_ptr<Lent>
     }
     MutexLock lock(held->mutex);
     held->mirror = std::move(lent->mirror);
-    held->hold(lease);
+    held->hold(lease, clock_.boot_ns());
     held->mirror.apply(effects, true);
     promises_.taken();
     bytes_ += held->count();

@@ -20,6 +20,14 @@ bool comes_before(const ObjectName& a, const ObjectName& b) {
 
 bool may_have_raced(int code) { return code == ECANCELED || code == ETIMEDOUT || code == EAGAIN || code == ENOENT; }
 
+// 1, 2, 4 .. 64 ms, or less.
+void wait_to_be_told(MetaCore& core, const RecallTold* told, int tries) {
+    constexpr int64_t kLookNs = kNsPerMs / 2;
+    const int64_t pause = kNsPerMs << std::min(tries, 6);
+    if (told == nullptr) return core.clock.sleep_ns(pause);
+    for (int64_t slept = 0; slept < pause && !told->is_told; slept += kLookNs) core.clock.sleep_ns(kLookNs);
+}
+
 // X of our own that no operation holds is a lost answer's; it is adopted with a new epoch, so that nothing that was
 // sent before can undo it.
 Result<Lease> take_one(MetaCore& core, const ObjectName& object, std::optional<Lease> seen) {
@@ -138,17 +146,32 @@ void Exclusive::passed_on(const ObjectName& object) {
     }
 }
 
-void ask_back(MetaCore& core, const ObjectName& object, const Lease& lease) {
-    if (core.session) core.session->recall(lease.session, object, lease.epoch);
-    else core.store.notify(session_object(lease.session), Buffer::copy_of(object.name), 1, [](Result<Acks>) {});
+std::shared_ptr<RecallTold> ask_back(MetaCore& core, const ObjectName& object, const Lease& lease) {
+    if (core.session) return core.session->recall(lease.session, object, lease.epoch, core.held.takes_over(object));
+    core.store.notify(session_object(lease.session), Buffer::copy_of(object.name), 1, [](Result<Acks>) {});
+    return nullptr;
+}
+
+bool Reading::may_read(const Lease& now) const {
+    return told_ && told_->is_told && told_->written != 0 && now.is_kept_by(holder_) && now.epoch >= told_->written;
+}
+
+// Who reads the same again and again has more of having it for a while.
+Status Reading::wait(MetaCore& core, const ObjectName& object, const Lease& now) {
+    constexpr int kRoundsMax = 12;  // about 100 ms
+    bool may_help = core.session && (now.flags & Lease::kept) != 0 && rounds_ < kRoundsMax;
+    if (!may_help || (rounds_ == 0 && core.held.is_read_often(object))) return core.wait_for_free(object);
+    if (!told_ || told_->is_told || holder_ != now.session) {
+        holder_ = now.session;
+        told_ = core.session->ask_to_write(holder_, object, now.epoch);
+    }
+    wait_to_be_told(core, told_.get(), rounds_++);
+    return {};
 }
 
 void let_go_of_leftover(MetaCore& core, const ObjectName& object) {
     auto view = read_group_now(core, object, {});  // what an operation has passed on to be held, is held from here on
-    if (view.ok() && view->lease.is_kept_by(core.session_id())) {
-        (void)core.held.recall(object.name);
-        return;
-    }
+    if (view.ok() && view->lease.is_kept_by(core.session_id()) && core.held.holds(object.name)) return;
     if (!core.holders.try_enter(object.name)) return;
     view = read_group_now(core, object, {});
     bool is_alive = core.session->check_alive().ok();  // looked at inside: abandon() comes after a death
@@ -169,9 +192,8 @@ Status wait_for_holder(MetaCore& core, const ObjectName& object, const Lease& le
     }
     auto state = TRY(core.look_at(lease.session));
     if (state == SessionState::alive) {
-        core.held.was_contended(object.name);
-        ask_back(core, object, lease);
-        core.clock.sleep_ns(kNsPerMs << std::min(tries, 6));
+        core.held.note_contended(object.name);
+        wait_to_be_told(core, ask_back(core, object, lease).get(), tries);
         return {};
     }
     // Only now is the list of its intents final.  What none of them gives away is freed.

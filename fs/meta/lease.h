@@ -6,6 +6,7 @@
 // mount is dead, its intents are finished first, then its lease is taken over.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,6 +19,7 @@
 namespace meshfs {
 
 class MetaCore;
+struct RecallTold;
 
 // From the one to the other, and nothing if it is another by then.
 Mutation lease_change(const ObjectName& object, const Lease& from, const Lease& to);
@@ -85,8 +87,23 @@ private:
 Status wait_for_holder(MetaCore& core, const ObjectName& object, const Lease& lease, const std::string& lease_value,
                        int tries);
 
-// Tells the holder that it is wanted; the answer is its lease, later.
-void ask_back(MetaCore& core, const ObjectName& object, const Lease& lease);
+// Tells the holder that it is wanted; what counts is its lease, later.  Null: it will not be told when to look.
+std::shared_ptr<RecallTold> ask_back(MetaCore& core, const ObjectName& object, const Lease& lease);
+
+// Of who only wants to read what another mount holds: that one is asked to write what it has answered, and goes on.  One
+// reading, one object.
+class Reading {
+public:
+    // All that had been answered when this reading began is in the store.
+    bool may_read(const Lease& now) const;
+    // Asks, or waits a moment; where that did not help, returns when nobody has the object.
+    Status wait(MetaCore& core, const ObjectName& object, const Lease& now);
+
+private:
+    std::shared_ptr<RecallTold> told_;
+    SessionId holder_ = kNobody;
+    int rounds_ = 0;
+};
 
 // An object that this mount has and no operation of it uses: what a lost answer left.  It is let go.
 void let_go_of_leftover(MetaCore& core, const ObjectName& object);

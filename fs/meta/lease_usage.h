@@ -19,7 +19,7 @@ struct LeaseUsage {  // of this session, since it began
     struct Contended {
         std::string group;  // the object
         Ino directory{};    // 0: not known, or gone
-        uint64_t times = 0; // it was asked back from this mount, or by it, and stayed free for a while
+        uint64_t times = 0; // it was asked back from this mount, or by it; each 50 ms once
     };
     std::vector<Contended> contended;   // most often first, then the latest; a few
 };

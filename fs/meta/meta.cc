@@ -55,9 +55,9 @@ Result<SessionState> MetaCore::look_at(SessionId other) {
 // What lost answers left behind, each beat.
 static void tend(MetaCore& core) {
     if (!core.options.background) core.held.tend();
-    // By now it may be held, and letting go of that may take longer than a beat may be late.
+    // What is held by now is given to who asks anew.
     for (const auto& object : core.recalled.take())
-        if (!core.held.recall(object)) let_go_of_leftover(core, {kMetaPool, object});
+        if (!core.held.holds(object)) let_go_of_leftover(core, {kMetaPool, object});
     tend_intents(core);
 }
 
@@ -108,8 +108,9 @@ Status Meta::begin() {
     if (!options_.read_only) {
         core->numbers = TRY(Numbers::take(store_, clock_));
         core->session = TRY(Session::begin(store_, clock_, volume_, core->numbers->session(), core->options));
-        core->session->on_recall([core = core.get()](const std::string& object) {
-            if (!core->rooms.tell(object) && !core->held.recall(object)) core->recalled.push(object);
+        core->session->on_recall([core = core.get()](Recall recall) {
+            const std::string object = recall.object;
+            if (!core->rooms.tell(object) && !core->held.recall(std::move(recall))) core->recalled.push(object);
         });
         core->session->on_beat([core = core.get()] { tend(*core); });
         core->session->on_question([raw = core.get()](std::string_view question) {

@@ -5,6 +5,7 @@
 #include "fs/base/wire.h"
 #include "fs/meta/patience.h"
 #include "fs/meta/process.h"
+#include "fs/meta/recall_message.h"
 
 namespace meshfs {
 namespace {
@@ -65,8 +66,10 @@ Status Session::make_object() {
 void Session::open_mailbox() {
     MailHandler handler;
     handler.message = [this](Buffer message, Acknowledge acknowledge) {
-        tell_recalled(std::string(message.view()));
-        acknowledge({});
+        Recall recall = decode_recall_message(message.view());
+        if (recall.asker == kNobody) acknowledge({});
+        else recall.answer = std::move(acknowledge);
+        tell_recalled(std::move(recall));
     };
     handler.lost = [](int) {};
     auto opened = store_.open_mailbox(object_, std::move(handler));
@@ -144,13 +147,14 @@ void Session::read_recalls() {
     if (!answer.ok() || answer->ranges.at(0).entries.empty()) return;
     std::vector<std::string> keys;
     for (const auto& [key, value] : answer->ranges.at(0).entries) {
-        tell_recalled(key.substr(1));
+        auto record = decode_recall(value);
+        tell_recalled({.object = key.substr(1), .asker = record.ok() ? record->asker : kNobody});
         keys.push_back(key);
     }
     (void)store_.apply(std::move(own_change().remove_keys(keys)));
 }
 
-void Session::on_recall(std::function<void(const std::string&)> wanted) {
+void Session::on_recall(std::function<void(Recall)> wanted) {
     MutexLock lock(mutex_);
     wanted_ = std::move(wanted);
 }
@@ -165,13 +169,13 @@ void Session::on_death(std::function<void()> died) {
     died_ = std::move(died);
 }
 
-void Session::tell_recalled(const std::string& object) {
-    std::function<void(const std::string&)> wanted;
+void Session::tell_recalled(Recall recall) {
+    std::function<void(Recall)> wanted;
     {
         MutexLock lock(mutex_);
         wanted = wanted_;
     }
-    if (wanted) wanted(object);
+    if (wanted) wanted(std::move(recall));
 }
 
 void Session::declared_dead() {

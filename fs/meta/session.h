@@ -24,6 +24,21 @@
 
 namespace meshfs {
 
+// What another session wants of this one.
+struct Recall {
+    std::string object;
+    SessionId asker = kNobody;  // who wants its lease next; nobody: it is to be free
+    uint64_t epoch = 0;         // of the lease that was in the way; 0: not known
+    bool is_to_read = false;    // the lease may stay, if what was answered under it is written
+    Acknowledge answer;         // none: nobody hears it.  Later, on any thread, once: encode_recall_answer(), or nothing
+};
+
+// What became of what was asked.  Shared by who waits and by who is told.
+struct RecallTold {
+    std::atomic<bool> is_told{false};
+    std::atomic<uint64_t> written{0};
+};
+
 // Threads: any.
 class Session {
 public:
@@ -57,12 +72,16 @@ public:
 
     // Asks the holder of that object's lease to let go, once each call that comes while it has not: by message, and
     // after 100 ms also by a key in its object that it reads at each beat.  Who has been asked for 2T is declared
-    // dead.  Nothing is answered: the caller looks at the lease, and at the holder.
-    // epoch: of the lease that is in the way; who lets go and takes it anew is asked anew.
-    void recall(SessionId holder, const ObjectName& object, uint64_t epoch);
+    // dead.  The answer says that it is time to look at the lease, and may never come.
+    // epoch: of the lease that is in the way; who lets go and takes it anew is asked anew.  takes_over: it may be given to this
+    // session.
+    std::shared_ptr<RecallTold> recall(SessionId holder, const ObjectName& object, uint64_t epoch, bool takes_over = false);
+    // Asks the holder, once, to write what it has answered of that object.  The answer says from which epoch on all is in the
+    // store that it had answered before this call, or 0: look again.
+    std::shared_ptr<RecallTold> ask_to_write(SessionId holder, const ObjectName& object, uint64_t epoch);
     // Called when another session wants an object; on any thread, so it must only hand over.  Set once, before the
     // first lease is taken.
-    void on_recall(std::function<void(const std::string& object)> wanted);
+    void on_recall(std::function<void(Recall)> wanted);
     // Called after each beat, on the thread of tick(); may block on the store.  Set once, before the first lease.
     void on_beat(std::function<void()> beaten);
     // Called once, when it is known that this session was declared dead: on any thread, must only hand over.
@@ -90,6 +109,7 @@ private:
     struct Asked {
         int64_t first = 0, last = 0, written = 0;  // by boot_ns(); written: the key, 0: not yet
         uint64_t epoch = 0;
+        std::shared_ptr<RecallTold> told;  // also of who waits
     };
 
     Status make_object();
@@ -98,7 +118,8 @@ private:
     void close_mailboxes();
     void beat();
     void read_recalls();
-    void tell_recalled(const std::string& object);
+    void tell_recalled(Recall recall);
+    std::shared_ptr<RecallTold> tell_holder(SessionId holder, const Recall& recall);
     void declared_dead();
     void run_beats();
 
@@ -125,7 +146,7 @@ private:
     Mutex mutex_;
     CondVar stop_;
     bool stopping_ GUARDED_BY(mutex_) = false;
-    std::function<void(const std::string&)> wanted_ GUARDED_BY(mutex_);
+    std::function<void(Recall)> wanted_ GUARDED_BY(mutex_);
     std::function<void()> beaten_ GUARDED_BY(mutex_), died_ GUARDED_BY(mutex_);
     static constexpr size_t kSeenMax = 16384;  // past it all are forgotten, and waited for anew
     std::map<SessionId, Seen> seen_ GUARDED_BY(mutex_);

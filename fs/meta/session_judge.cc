@@ -3,6 +3,7 @@
 #include "fs/base/wire.h"
 #include "fs/meta/patience.h"
 #include "fs/meta/process.h"
+#include "fs/meta/recall_message.h"
 #include "fs/meta/session.h"
 
 namespace meshfs {
@@ -142,7 +143,24 @@ void Session::give_up_on(SessionId holder, const ObjectName& object, uint64_t ep
     (void)declare_dead(holder, std::move(m), true);  // how it went, the next look at it tells
 }
 
-void Session::recall(SessionId holder, const ObjectName& object, uint64_t epoch) {
+std::shared_ptr<RecallTold> Session::tell_holder(SessionId holder, const Recall& recall) {
+    auto told = std::make_shared<RecallTold>();
+    store_.notify(session_object(holder), Buffer::copy_of(encode_recall_message(recall)), 1, [told](Result<Acks> acks) {
+        if (!acks.ok() || acks->answered.empty()) return;
+        auto written = decode_recall_answer(acks->answered.front().second.view());  // only the holder listens there
+        if (!written.ok()) return;
+        told->written = *written;
+        told->is_told = true;
+    });
+    return told;
+}
+
+std::shared_ptr<RecallTold> Session::ask_to_write(SessionId holder, const ObjectName& object, uint64_t epoch) {
+    return tell_holder(holder, {.object = object.name, .asker = id_, .epoch = epoch, .is_to_read = true});
+}
+
+std::shared_ptr<RecallTold> Session::recall(SessionId holder, const ObjectName& object, uint64_t epoch, bool takes_over) {
+    const SessionId asker = takes_over ? id_ : kNobody;
     int64_t now = clock_.boot_ns();
     Asked asked;
     bool writes_key, tells;
@@ -156,15 +174,24 @@ void Session::recall(SessionId holder, const ObjectName& object, uint64_t epoch)
         known.last = now;
         writes_key = now - known.first >= kKeyAfterNs && (known.written == 0 || now - known.written >= lease_ns_ / 10);
         if (writes_key) known.written = now;
-        tells = is_new || writes_key;
+        tells = is_new || writes_key || known.told->is_told;
+        if (is_new) known.told = std::make_shared<RecallTold>();
         asked = known;
     }
-    if (now - asked.first >= 2 * lease_ns_) return give_up_on(holder, object, epoch);
-    if (tells) store_.notify(session_object(holder), Buffer::copy_of(object.name), 1, [](Result<Acks>) {});
+    if (now - asked.first >= 2 * lease_ns_) {
+        give_up_on(holder, object, epoch);
+        return asked.told;
+    }
+    if (tells) {
+        asked.told = tell_holder(holder, {.object = object.name, .asker = asker, .epoch = epoch});
+        MutexLock lock(mutex_);
+        asked_[{holder, object.name}].told = asked.told;
+    }
     if (writes_key)
         (void)store_.apply(std::move(Mutation(session_object(holder))
                                          .xattr_is(kStateXattr, encode(StateRecord{}))
-                                         .set_keys({{recall_key(object), encode(RecallRecord{id_})}})));
+                                         .set_keys({{recall_key(object), encode(RecallRecord{asker})}})));
+    return asked.told;
 }
 
 }  // namespace meshfs

@@ -218,8 +218,8 @@ TEST_F(SessionTest, ALostAnswerAtTheBeginningIsNoDeath) {
 TEST_F(SessionTest, ARecallComesByMessage) {
     auto told = std::make_shared<std::promise<std::string>>();  // it may be told again at a beat, also after this test
     auto is_told = std::make_shared<std::atomic<bool>>(false);
-    others().on_recall([told, is_told](const std::string& object) {
-        if (!is_told->exchange(true)) told->set_value(object);
+    others().on_recall([told, is_told](const Recall& recall) {
+        if (!is_told->exchange(true)) told->set_value(recall.object);
     });
     mine().recall(others().id(), group_object(GroupId{5}), 1);
     EXPECT_EQ(told->get_future().get(), "g.5");
@@ -228,7 +228,7 @@ TEST_F(SessionTest, ARecallComesByMessage) {
 TEST_F(SessionTest, ADeafHolderFindsARecallAtItsNextBeat) {
     other_->faults->set_deaf(true);
     std::vector<std::string> told;
-    others().on_recall([&](const std::string& object) { told.push_back(object); });
+    others().on_recall([&](const Recall& recall) { told.push_back(recall.object); });
     mine().recall(others().id(), group_object(GroupId{5}), 1);
     other_->meta->tick();
     EXPECT_TRUE(told.empty());

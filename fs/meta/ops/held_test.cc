@@ -39,7 +39,7 @@ protected:
     }
     // What others asked for is let go of, and stays free for a second.
     void recall(const ObjectName& group) {
-        ASSERT_TRUE(a().core().held.recall(group.name));
+        ASSERT_TRUE(a().core().held.recall({.object = group.name}));
         a().tick();
         ASSERT_TRUE(stored_lease(group).is_free());
     }
@@ -88,7 +88,7 @@ TEST_F(HeldMountsTest, ADirectoryKnowsItsPlaceBeforeItsName) {
             for (const char* name : {"a", "b", "c"}) EXPECT_OK(make(*other.meta, name));
             core().maps.forget(kRootIno);
             for (const auto& [first, group] : must(read_range_map(core(), kRootIno)))
-                a().core().held.recall(group_object(group).name);  // what a does there is written at once
+                a().core().held.recall({.object = group_object(group).name});  // what a does there is written at once
         }
         judge(m);
     };
@@ -119,9 +119,9 @@ TEST_F(HeldMountsTest, APurgeElsewhereSeesANameThatIsNotWrittenYet) {
         if (query.object() == root_ && ++looks > 2) a().tick();  // lets go of what is asked for
     };
     EXPECT_TRUE(must(meta().purgeable(16)).empty());
-    mount_->hooks->before_query = nullptr;
     EXPECT_TRUE(is_named);
     EXPECT_EQ(must(meta().lookup(kRootIno, "n")).ino, t);
+    mount_->hooks->before_query = nullptr;
 }
 
 // The change is in memory and stays there, though its caller was told that it could not be written.

@@ -91,7 +91,7 @@ Result<Unlinked> rmdir(MetaCore& core, Ino directory, std::string_view name) {
     TRY(check_name(name));
     TRY(core.check_may_change());
     const GroupId group = core.maps.find(directory, name).value_or(place_of(directory).group);
-    if (auto removed = core.held.is_held(group) ? TRY(rmdir_held(core, directory, name)) : std::nullopt) return std::move(*removed);
+    if (auto removed = core.held.holds(group_object(group).name) ? TRY(rmdir_held(core, directory, name)) : std::nullopt) return std::move(*removed);
     return joint_change(core, [&] { return rmdir_once(core, directory, name); });
 }
 
