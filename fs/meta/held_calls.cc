@@ -90,7 +90,6 @@ std::optional<Status> HeldGroups::change_in_memory(const HeldPtr& held, const Mu
         if (held->state == Held::State::gone) return {};
         is_plain = (held->lease.flags & Lease::write_through) == 0;
         is_full = held->unwritten() + mutation.bytes() > kUnwrittenMax || !held->error.ok();
-        if (!held->dying.empty()) to_announce_ += mutation.bytes();
     }
     if (!is_plain) return change_through(held, mutation);
     if (is_full) {
@@ -284,7 +283,13 @@ std::optional<Status> HeldGroups::fill(const HeldPtr& held, const Query& query) 
     auto answer = inner_.ask(missing);
     held->mutex.lock();
     --held->fills;
-    if (held->state == Held::State::gone || held->is_dying) return {};
+    if (held->state == Held::State::gone) return {};
+    if (held->is_dying && !(answer.ok() && held->is_of_tenure(answer->xattrs[kLeaseXattr]))) {  // it may be dead by now
+        held->mutex.unlock();
+        Status written = flush(held);
+        held->mutex.lock();
+        return written.ok() ? std::optional<Status>() : written;
+    }
     if (!answer.ok()) {
         if (answer.code() != ENOENT) return answer.error();
         lose(held, answer.error());

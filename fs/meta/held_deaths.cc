@@ -2,8 +2,8 @@
 //
 // The batch that takes the name and the one that makes the directory dead are of two objects.  So the flush says before, as one
 // intent (intent.h), what all such batches of its turn shall do, each guarded on the lease under which it will be sent: a crash
-// leaves both or neither, as if each directory had been removed by an operation of its own, for a fraction of the calls.  An
-// intent whose batches are not all in goes with the mutation that writes the next one, which says all of it again.
+// leaves both or neither, as if each directory had been removed by an operation of its own, for a fraction of the calls.
+// What was announced is done as it was said: its batches are sent until they are in, and only then others of these groups.
 #include <algorithm>
 #include <unordered_set>
 
@@ -15,13 +15,22 @@ namespace meshfs {
 namespace {
 
 constexpr size_t kTakesPartMax = 128u << 10;   // of a group that takes part, at first
-constexpr size_t kToAnnounceMax = 3u << 20;    // half of what an intent may have
-constexpr size_t kEachAtLeast = 1u << 10;      // so that their number is bounded as well
-constexpr int kRemoveTriesMax = 16;
+// Of what is dying at once, and of an intent but for its last tree: one of those, with the group at its top, fits into an intent.
+constexpr size_t kToAnnounceMax = 2u << 20;
+constexpr size_t kEachAtLeast = 2u << 10;      // so that their number is bounded as well
+constexpr int kRemoveTriesMax = 64;
+
+size_t bytes_of(const IntentStep& step) {
+    size_t bytes = 256 + (step.about ? step.about->size() : 0);
+    for (const auto& [key, value] : step.set) bytes += key.size() + value.size() + 8;
+    for (const auto& key : step.removed) bytes += key.size() + 4;
+    return bytes;
+}
 
 }  // namespace
 
-Status HeldGroups::remove_directory(const Mutation& mutation, const ObjectName& child_object, const Lease& lease) {
+Status HeldGroups::remove_directory(const Mutation& mutation, const ObjectName& child_object, const Lease& lease,
+                                    bool& is_removed) {
     for (int tries = 0; tries < kRemoveTriesMax && session_ != nullptr; ++tries) {
         if (tries > 2) clock_.sleep_ns(kNsPerMs);
         HeldPtr parent = find(mutation.object().name), child = find(child_object.name);
@@ -31,6 +40,7 @@ Status HeldGroups::remove_directory(const Mutation& mutation, const ObjectName& 
         auto status = remove_now(parent, mutation, child, lease);
         if (!status) continue;
         if (!status->ok()) return *status;
+        is_removed = true;
         promises_.let_go(child_object.name);
         return is_synchronous_ || !may_answer() ? flush(parent) : Status();
     }
@@ -80,7 +90,7 @@ std::optional<Status> HeldGroups::remove_now(const HeldPtr& parent, const Mutati
         if ((held->lease.flags & Lease::write_through) != 0) return {};
     }
     if (child->owes || child->is_paying || child->is_wanted) return fail(EOPNOTSUPP);
-    if (child->is_under_way) return {};
+    if (child->is_under_way || is_freezing_) return {};
     for (const Guard& guard : mutation.guards()) {
         bool is_lease = guard.kind == Guard::Kind::xattr_is && guard.name == kLeaseXattr;
         if (is_lease ? !parent->is_of_tenure(guard.value) : !parent->mirror.holds(guard).value_or(false)) return fail(ECANCELED);
@@ -93,7 +103,8 @@ std::optional<Status> HeldGroups::remove_now(const HeldPtr& parent, const Mutati
     parent->mirror.apply(mutation.effects(), false);
     parent->use(clock_.boot_ns());
     bytes_ += parent->count();
-    to_announce_ += child->unwritten() + (parent->dying.empty() ? parent->unwritten() : mutation.bytes()) + kEachAtLeast;
+    child->to_announce = child->unwritten() + mutation.bytes() + kEachAtLeast;
+    to_announce_ += child->to_announce;
     parent->dying.push_back(child);
     child->is_dying = true;
     child->named_in = parent;
@@ -131,20 +142,120 @@ std::vector<HeldGroups::HeldPtr> HeldGroups::with_parents(const std::vector<Held
     return all;
 }
 
-Status HeldGroups::announce(const std::vector<Batch>& batches) {
-    if (std::all_of(batches.begin(), batches.end(), [](const Batch& b) { return b.dying.empty(); })) return {};
-    Intent intent;
-    for (const Batch& b : batches) {
-        if (b.dying.empty() && b.next.kind != Lease::Kind::dead) continue;
-        intent.push_back({.object = b.held->object, .held = b.before, .next = b.next, .about = b.changes.about, .read = {},
-                          .set = b.changes.set, .removed = b.changes.removed});
+// Several trees an intent.
+Status HeldGroups::send_trees(std::vector<std::vector<Batch>> trees) {
+    Status first_error;
+    std::vector<Batch> together;
+    size_t bytes = 0;
+    auto send_them = [&] {
+        if (together.empty()) return;
+        Status status = send_announced(std::exchange(together, {}));
+        if (first_error.ok()) first_error = status;
+        bytes = 0;
+    };
+    for (auto& tree : trees) {
+        size_t of_tree = 0;
+        for (const Batch& b : tree) {
+            of_tree += kEachAtLeast;
+            for (const auto& [key, value] : b.changes.set) of_tree += key.size() + value.size();
+        }
+        if (bytes + of_tree > kToAnnounceMax) send_them();
+        bytes += of_tree;
+        together.insert(together.end(), std::make_move_iterator(tree.begin()), std::make_move_iterator(tree.end()));
     }
-    std::vector<std::string> keys;
-    Status status = write_intent(*session_.load(), *intents_, intent, announced_, keys);
-    if (status.ok()) announced_.clear(), to_announce_ = 0;
-    if (status.ok() || status.code() == ETIMEDOUT || status.code() == EAGAIN)  // it may be there
-        announced_.insert(announced_.end(), keys.begin(), keys.end());
+    send_them();
+    return first_error;
+}
+
+Status HeldGroups::send_announced(std::vector<Batch> batches) {
+    auto announced = std::make_shared<Announced>();
+    Status doubtful;
+    for (Batch& b : batches)
+        if (doubtful.ok()) doubtful = raise_lease(b);
+    if (!doubtful.ok()) {
+        for (const Batch& b : batches) (void)finish(b, fail(EAGAIN), false);
+        return doubtful;
+    }
+    for (const Batch& b : batches)
+        announced->intent.push_back({.object = b.held->object, .held = b.before, .next = b.next, .about = b.changes.about,
+                                     .read = {}, .set = b.changes.set, .removed = b.changes.removed});
+    announced->left = std::move(batches);
+    announced_.push_back(announced);
+    Status status = go_on(*announced);
+    if (announced->left.empty()) std::erase(announced_, announced);
     return status;
+}
+
+Status HeldGroups::go_on() {
+    Status first_error;
+    for (const auto& announced : std::vector<std::shared_ptr<Announced>>(announced_)) {
+        Status status = go_on(*announced);
+        if (first_error.ok()) first_error = status;
+        if (announced->left.empty()) std::erase(announced_, announced);
+    }
+    return first_error;
+}
+
+Status HeldGroups::go_on(Announced& announced) {
+    if (!announced.is_written) {
+        Status status = write_intent(*session_.load(), *intents_, announced.intent, announced.keys);
+        if (status.code() == ETIMEDOUT || status.code() == EAGAIN) return status;  // it is there, or is not yet: the same again
+        if (!status.ok()) {
+            const bool is_over = status.code() == ESHUTDOWN;
+            for (const Batch& b : announced.left) (void)finish(b, is_over ? status : fail(EAGAIN), is_over);
+            announced.left.clear();
+            return is_over ? lost_to_another() : status;
+        }
+        announced.is_written = true;
+    }
+    const std::vector<Status> statuses = deliver(announced.left);
+    std::vector<Batch> left;
+    Status first_error;
+    for (size_t i = 0; i < statuses.size(); ++i) {
+        Batch& b = announced.left[i];
+        switch (statuses[i].code()) {
+            case 0:
+            case ECANCELED:
+            case ENOENT:
+            case EEXIST:
+            case ESHUTDOWN:
+                if (Status status = finish(b, statuses[i]); first_error.ok()) first_error = status;
+                break;
+            default: {
+                if (first_error.ok()) first_error = statuses[i];
+                MutexLock lock(b.held->mutex);
+                b.held->error = statuses[i];
+            }
+                left.push_back(std::move(b));
+        }
+    }
+    announced.left = std::move(left);
+    if (announced.left.empty()) intents_->done(std::move(announced.keys));
+    return first_error;
+}
+
+// A visitor takes a lease that is not the one announced for a step that was done.
+Status HeldGroups::raise_lease(Batch& batch) {
+    const HeldPtr& held = batch.held;
+    {
+        MutexLock lock(held->mutex);
+        if (!held->is_in_doubt) return {};
+    }
+    auto now = inner_.ask(std::move(Query(held->object).xattrs()));
+    if (!now.ok()) return now.error();
+    auto lease = decode_lease(now->xattrs[kLeaseXattr]);
+    if (!lease.ok() || !is_own(*lease)) return {};  // lost: sending it tells
+    Lease raised = *lease;
+    ++raised.epoch;
+    TRY(inner_.apply(lease_change(held->object, *lease, raised)));
+    batch.before = raised;
+    batch.next.epoch = raised.epoch + 1;
+    MutexLock lock(held->mutex);
+    if (held->state == Held::State::gone) return {};
+    held->lease = raised;
+    held->is_in_doubt = false;
+    if (!held->is_dying) held->mirror.set_lease(encode(raised));
+    return {};
 }
 
 }  // namespace meshfs

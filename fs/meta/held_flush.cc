@@ -3,7 +3,6 @@
 
 #include "fs/base/log.h"
 #include "fs/meta/held_group.h"
-#include "fs/meta/intent.h"
 #include "fs/store/io_batch.h"
 
 namespace meshfs {
@@ -76,10 +75,6 @@ Status HeldGroups::flush_all() {
         is_urgent_ = false;
     }
     Status status = flush_in_turn(all);
-    {
-        MutexLock lock(mutex_);
-        if (!dirty_.empty() && dirty_since_ == 0) dirty_since_ = clock_.boot_ns();
-    }
     MutexLock lock(turn_mutex_);
     is_flushing_ = false;
     turns_done_ = turn;
@@ -91,8 +86,17 @@ Status HeldGroups::flush_all() {
 
 // Whatever a frozen batch names was there when it was frozen: it is born, or among what is unborn afterwards.
 Status HeldGroups::flush_in_turn(const std::vector<HeldPtr>& wanted) {
+    const Status earlier = go_on();
     std::vector<Batch> changes, births;
-    for (const HeldPtr& held : with_parents(wanted)) freeze_changes(held, changes, false);
+    std::vector<std::vector<Batch>> trees;
+    is_freezing_ = true;
+    for (const HeldPtr& held : with_parents(wanted)) {
+        std::vector<Batch> tree;
+        freeze_changes(held, tree, false);
+        if (tree.size() > 1) trees.push_back(std::move(tree));
+        else if (!tree.empty()) changes.push_back(std::move(tree.front()));
+    }
+    is_freezing_ = false;
     for (std::set<std::string> seen;;) {
         std::vector<HeldPtr> unborn;
         {
@@ -105,15 +109,19 @@ Status HeldGroups::flush_in_turn(const std::vector<HeldPtr>& wanted) {
             if (auto batch = freeze(held, true)) births.push_back(std::move(*batch));
     }
     Status status = send(births);
-    if (status.ok()) status = announce(changes);
     if (!status.ok()) {
-        const bool is_over = status.code() == ESHUTDOWN;
-        for (const Batch& batch : changes) (void)finish(batch, is_over ? status : fail(EAGAIN));
-        return is_over && !changes.empty() ? lost_to_another() : status;
+        for (const Batch& batch : changes) (void)finish(batch, fail(EAGAIN), false);
+        for (const auto& tree : trees)
+            for (const Batch& batch : tree) (void)finish(batch, fail(EAGAIN), false);
+        return status;
     }
     status = send(changes);
-    if (status.ok()) intents_->done(std::exchange(announced_, {}));
-    return status;
+    const Status of_trees = send_trees(std::move(trees));
+    if (!announced_.empty()) {
+        MutexLock lock(mutex_);
+        if (dirty_since_ == 0) dirty_since_ = clock_.boot_ns();
+    }
+    return !status.ok() ? status : !of_trees.ok() ? of_trees : earlier;
 }
 
 // With what dies by it.  What is dying is frozen with the batch that takes its name, or once that is in the store.
@@ -135,6 +143,7 @@ std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is
     if (!is_birth && !held->mirror.is_dirty() && !held->is_dying) return {};
     Batch batch{.held = held, .is_birth = is_birth, .before = held->lease, .next = held->lease, .dying = held->dying};
     if (held->is_dying) batch.next = {.kind = Lease::Kind::dead, .epoch = held->lease.epoch};
+    to_announce_ -= std::exchange(held->to_announce, 0);
     batch.changes = is_birth ? held->mirror.take_all() : held->mirror.take_changes();
     if (!is_birth) ++batch.next.epoch;
     if (held->next_flags) batch.next.flags = *held->next_flags;
@@ -143,7 +152,7 @@ std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is
     return batch;
 }
 
-Status HeldGroups::send(std::vector<Batch>& batches) {
+std::vector<Status> HeldGroups::deliver(std::vector<Batch>& batches) {
     std::vector<Status> statuses(batches.size());
     {
         IoBatch under_way(inner_, kInFlightMax);
@@ -153,9 +162,15 @@ Status HeldGroups::send(std::vector<Batch>& batches) {
                           [&status = statuses[i]](Status answer) { status = std::move(answer); });
         }
     }  // all are answered
+    for (size_t i = 0; i < batches.size(); ++i) statuses[i] = insist(batches[i], statuses[i]);
+    return statuses;
+}
+
+Status HeldGroups::send(std::vector<Batch>& batches) {
+    const std::vector<Status> statuses = deliver(batches);
     Status first_error;
     for (size_t i = 0; i < batches.size(); ++i) {
-        Status status = finish(batches[i], insist(batches[i], statuses[i]));
+        Status status = finish(batches[i], statuses[i]);
         if (first_error.ok()) first_error = status;
     }
     return first_error;
@@ -191,7 +206,7 @@ Status HeldGroups::insist(Batch& batch, Status status) {
     return status;
 }
 
-Status HeldGroups::finish(const Batch& batch, const Status& status) {
+Status HeldGroups::finish(const Batch& batch, const Status& status, bool was_sent) {
     const HeldPtr& held = batch.held;
     if (status.ok())
         for (const HeldPtr& child : batch.dying) {
@@ -199,7 +214,7 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
             child->named_in.reset();
         }
     MutexLock lock(held->mutex);
-    held->error = {};
+    if (status.ok()) held->error = {}, held->is_in_doubt = false;
     if (status.ok()) std::erase_if(held->dying, [&](const HeldPtr& d) { return std::ranges::find(batch.dying, d) != batch.dying.end(); });
     if (held->state == Held::State::gone) {  // since the batch left: whether that was a loss, has been told
         held->is_under_way = false;
@@ -239,13 +254,14 @@ Status HeldGroups::finish(const Batch& batch, const Status& status) {
             return lost_to_another();
         default:
             held->is_under_way = false;
+            held->is_in_doubt |= was_sent;
             if (held->next_flags) {  // others may read the group as it is: nothing of what is not there stays to be answered
                 held->error = status;
                 leave_table(held);
                 return status;
             }
             if (!held->is_unborn) held->mirror.put_back(batch.changes);
-            if (status.code() != EAGAIN) held->error = status;
+            if (was_sent) held->error = status.code() == EAGAIN ? Status() : status;
             note_dirty(held);
             return status;
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "fs/meta/held_groups.h"
+#include "fs/meta/intent.h"
 
 namespace meshfs {
 
@@ -39,6 +40,8 @@ struct HeldGroups::Held {
     bool is_dying = false;      // its next batch makes it dead, and here it is already
     HeldPtr named_in;           // of what is dying, until it is no longer named in the store
     std::vector<HeldPtr> dying;  // what this one's next batch takes the names of
+    size_t to_announce = 0;     // in HeldGroups::to_announce_
+    bool is_in_doubt = false;   // a batch was sent, and nobody knows whether the store has it: nor its lease
     Mirror mirror;
     Status error;               // of the last batch
     int64_t used = 0, written_at = 0;
@@ -91,6 +94,14 @@ struct HeldGroups::Batch {
     bool is_birth = false;
     Lease before, next;  // before: not of a birth
     std::vector<HeldPtr> dying;
+};
+
+// What was said of several batches before they were sent.  They are sent until they are in, as they are.
+struct HeldGroups::Announced {
+    Intent intent;
+    std::vector<std::string> keys;  // of it; none: it was not tried to write it
+    bool is_written = false;
+    std::vector<Batch> left;
 };
 
 }  // namespace meshfs

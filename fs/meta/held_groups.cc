@@ -224,6 +224,7 @@ void HeldGroups::leave_table(const HeldPtr& held) {
     bytes_ -= held->counted;
     held->counted = 0;
     held->dying.clear();
+    to_announce_ -= std::exchange(held->to_announce, 0);
     held->changed.notify_all();
     MutexLock lock(mutex_);
     auto found = table_.find(held->object.name);
@@ -342,12 +343,18 @@ void HeldGroups::forget_unused() {
 
 bool HeldGroups::give_up() {
     std::set<HeldPtr> unwritten;
+    std::vector<HeldPtr> held_ones;
     bool was_lost;
     {
         MutexLock lock(mutex_);
         was_lost = !lost_.ok();
         for (const auto* list : {&unborn_, &dirty_})
             for (const auto& [name, held] : *list) unwritten.insert(held);
+        for (const auto& [name, held] : table_) held_ones.push_back(held);
+    }
+    for (const HeldPtr& held : held_ones) {  // what was announced is sent until it is in
+        MutexLock lock(held->mutex);
+        if (held->is_under_way && (held->is_dying || !held->dying.empty())) unwritten.insert(held);
     }
     for (const HeldPtr& held : unwritten) {
         MutexLock lock(held->mutex);

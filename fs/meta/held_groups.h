@@ -93,7 +93,8 @@ public:
     // --- a directory that is removed: its only group dies in the batch that takes its name, or neither is written (held_deaths.cc).
     // `mutation` is of the group that names it and needs it to be held, as it was read; `child` was read under `lease`, without a
     // name in it.  ECANCELED: look again; EOPNOTSUPP: both are not held, or not so that it can be done in memory.
-    Status remove_directory(const Mutation& mutation, const ObjectName& child, const Lease& lease);
+    // is_removed: it was, whatever the answer.
+    Status remove_directory(const Mutation& mutation, const ObjectName& child, const Lease& lease, bool& is_removed);
 
     // What ask() would answer, looked at where it is.  False: it is not held, or `look` found that it is not all there: then ask.
     // `look` runs under the group's mutex.
@@ -178,7 +179,12 @@ private:
                                      const Lease& lease) NO_THREAD_SAFETY_ANALYSIS;  // locks both, if it can
     Status make_room(const HeldPtr& held);
     std::vector<HeldPtr> with_parents(const std::vector<HeldPtr>& wanted);
-    Status announce(const std::vector<Batch>& batches);
+    struct Announced;
+    Status send_trees(std::vector<std::vector<Batch>> trees);
+    Status send_announced(std::vector<Batch> batches);
+    Status go_on();
+    Status go_on(Announced& announced);
+    Status raise_lease(Batch& batch);
 
     // Writes what these have not written, or all; before it everything unborn.
     Status flush(const HeldPtr& only);
@@ -190,7 +196,8 @@ private:
     std::optional<Batch> freeze(const HeldPtr& held, bool is_birth, bool with_its_name = false);
     Status send(std::vector<Batch>& batches);
     Status insist(Batch& batch, Status status);
-    Status finish(const Batch& batch, const Status& status);
+    std::vector<Status> deliver(std::vector<Batch>& batches);
+    Status finish(const Batch& batch, const Status& status, bool was_sent = true);
     void note_dirty(const HeldPtr& held);
 
     void run();
@@ -250,8 +257,9 @@ private:
     uint64_t last_good_turn_ GUARDED_BY(turn_mutex_) = 0;  // of flush_all()
     Status turn_status_ GUARDED_BY(turn_mutex_);
     // Intents whose batches are not all in the store: theirs whose turn it is.
-    std::vector<std::string> announced_;
-    std::atomic<size_t> to_announce_{0};  // bytes, about, of what is to be in the next one
+    std::vector<std::shared_ptr<Announced>> announced_;
+    std::atomic<bool> is_freezing_{false};  // nothing begins to die: what was listed must all be frozen
+    std::atomic<size_t> to_announce_{0};    // bytes, about, of what is dying and in no intent yet
 
     std::atomic<uint64_t> bytes_{0};  // of all copies
     std::atomic<uint64_t> batches_{0}, records_{0};  // written

@@ -272,10 +272,10 @@ std::vector<Intents::Unfinished> Intents::take_unfinished() {
     return std::exchange(unfinished_, {});
 }
 
-Status write_intent(Session& session, Intents& intents, const Intent& intent, std::vector<std::string> replaced,
-                    std::vector<std::string>& keys) {
-    const uint64_t number = intents.next_number();
+Status write_intent(Session& session, Intents& intents, const Intent& intent, std::vector<std::string>& keys) {
     std::vector<std::string> parts = encode_intent(intent);
+    const uint64_t number = keys.empty() ? intents.next_number() : number_of_key(keys.front());
+    keys.clear();
     std::vector<Key> records;
     size_t bytes = 0;
     for (uint32_t i = 0; i < parts.size(); ++i) {
@@ -283,11 +283,11 @@ Status write_intent(Session& session, Intents& intents, const Intent& intent, st
         keys.push_back(intent_key(number, i));
         records.emplace_back(keys.back(), std::move(parts[i]));
     }
-    if (bytes > kIntentBytesMax) return fail(E2BIG, "an operation of " + std::to_string(bytes) + " bytes");
+    if (bytes > kIntentBytesMax || intent.size() > kStepsMax)
+        return fail(E2BIG, "an operation of " + std::to_string(bytes) + " bytes, " + std::to_string(intent.size()) + " objects");
     std::vector<std::string> done = intents.take_done();
-    replaced.insert(replaced.end(), done.begin(), done.end());
     Mutation commit = session.own_change();
-    if (!replaced.empty()) commit.remove_keys(std::move(replaced));
+    if (!done.empty()) commit.remove_keys(done);
     commit.set_keys(std::move(records));
     auto status = session.apply(std::move(commit));
     if (!status.ok()) intents.done(std::move(done));
@@ -298,7 +298,7 @@ Status commit_intent(MetaCore& core, Exclusive held, Intent intent) {
     std::stable_sort(intent.begin(), intent.end(), [](auto& a, auto& b) { return a.kind < b.kind; });
     std::vector<std::string> keys;
     // A dead session's intent is finished by a visitor if a try whose answer was lost wrote it, else it never happens.
-    auto status = write_intent(*core.session, core.intents, intent, {}, keys);
+    auto status = write_intent(*core.session, core.intents, intent, keys);
     if (is_unheard(status.code())) core.intents.keep(Intents::Unsettled{std::move(keys), std::move(held)});
     if (!status.ok()) return give_up_if_dead(core), status;
     status = do_steps(core, intent, &held);

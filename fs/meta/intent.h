@@ -87,10 +87,9 @@ private:
 // will be there, but is not yet.  Blocks.
 Status commit_intent(MetaCore& core, Exclusive held, Intent intent);
 
-// Only the commit: the steps are the caller's, who says done() of `keys` when all are in.  `replaced`, of intents that this one
-// says again, go with it.  ETIMEDOUT: it is there or not.  E2BIG, and others: it is not.
-Status write_intent(Session& session, Intents& intents, const Intent& intent, std::vector<std::string> replaced,
-                    std::vector<std::string>& keys);
+// Only the commit: the steps are the caller's, who says done() of `keys` when all are in.  keys: empty, or of an earlier try of
+// this very intent.  ETIMEDOUT, EAGAIN: it is there or not.  E2BIG, and others: it is not.
+Status write_intent(Session& session, Intents& intents, const Intent& intent, std::vector<std::string>& keys);
 
 // What a dead session left, in order.  An intent that cannot be read is EIO, and nothing of that session is taken over.
 Status finish_intents(MetaCore& core, SessionId dead);

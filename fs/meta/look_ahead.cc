@@ -5,9 +5,13 @@
 namespace meshfs {
 
 void LookAhead::listed(Ino directory, const std::vector<Ino>& directories_in_it) {
-    if (directories_in_it.empty()) return;
     MutexLock lock(mutex_);
-    if (walks_.size() >= kWalksMax || parents_.size() + directories_in_it.size() > kKnownMax) {
+    if (directories_in_it.empty()) {
+        auto found = walks_.find(directory);
+        if (found != walks_.end() && found->second.next.empty() && found->second.ahead.empty()) walks_.erase(found);
+        return;
+    }
+    if (parents_.size() + directories_in_it.size() > kKnownMax || walks_.size() >= kWalksMax) {
         walks_.clear();
         parents_.clear();
     }
@@ -42,7 +46,9 @@ void LookAhead::advance(Walk& walk) {
         if (!parents_.contains(next)) continue;  // it was opened already
         if (is_stopped_) return;
         if (!threads_) threads_ = std::make_unique<Executor>("look ahead", kThreads, kKnownMax);
-        if (!threads_->try_post([this, next] { read_(next); })) return;
+        if (!threads_->try_post([this, next] {
+            if (!is_stopped_) read_(next);
+        })) return;
         walk.ahead.insert(next);
     }
 }

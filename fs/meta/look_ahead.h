@@ -7,6 +7,7 @@
 // Threads: any.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -32,7 +33,7 @@ public:
     void stop();  // no `read` is called any more once it returns
 
 private:
-    static constexpr size_t kThreads = 6, kWalksMax = 256, kKnownMax = 65'536;
+    static constexpr size_t kThreads = 6, kWalksMax = 4096, kKnownMax = 65'536;
     static constexpr size_t kWindowMin = 4, kWindowMax = 64;
 
     struct Walk {
@@ -47,7 +48,7 @@ private:
     std::unordered_map<Ino, Walk> walks_ GUARDED_BY(mutex_);   // by the directory that was listed
     std::unordered_map<Ino, Ino> parents_ GUARDED_BY(mutex_);  // of what is in them
     std::unique_ptr<Executor> threads_ GUARDED_BY(mutex_);     // once there is something to do
-    bool is_stopped_ GUARDED_BY(mutex_) = false;
+    std::atomic<bool> is_stopped_{false};
 };
 
 }  // namespace meshfs

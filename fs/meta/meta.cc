@@ -134,7 +134,7 @@ Status Meta::close() {
     MutexLock lock(anew_mutex_);
     if (!core_) return fail(ESHUTDOWN, "this mount was declared dead, and no other session could begin");
     core_->lock_watches.stop();
-    core_->look_ahead.reset();
+    if (core_->look_ahead) core_->look_ahead->stop();
     if (!core_->session) return {};
     core_->session->stop_beats();
     tend(*core_);

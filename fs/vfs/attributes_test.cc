@@ -83,6 +83,9 @@ TEST(DirectoryAtimesTest, AreGivenOutAfterAWhileOrAtTheEnd) {
     EXPECT_TRUE(atimes.take_due(99 + DirectoryAtimes::kAfterNs).empty());
     atimes.forget(Ino{2});
     EXPECT_EQ(atimes.take_due(100 + DirectoryAtimes::kAfterNs), (DirectoryAtimes::Noted{{Ino{1}, {7, 0}}}));
+    atimes.written(Ino{1}, {5, 0});
+    EXPECT_EQ(atimes.of(Ino{1}), (Time{7, 0}));
+    atimes.written(Ino{1}, {7, 0});
     EXPECT_FALSE(atimes.of(Ino{1}));
     atimes.note(Ino{3}, {8, 0}, 400);
     EXPECT_EQ(atimes.take_last().size(), 1u);

@@ -66,7 +66,7 @@ void VfsCore::keep_house() {
         }
         publisher->publish_marked();
         if (auto due = directory_atimes.take_due(Clock::system().boot_ns()); !due.empty())
-            (void)workers->try_post([this, due = std::move(due)] { write_atimes(due); });
+            (void)workers->try_post([this, due = std::move(due)] { write_atimes(due, false); });
         data->close_old_packs();
         if (is_shared) {
             if (sharing != nullptr) sharing->look_around();
@@ -97,7 +97,7 @@ Status VfsCore::stop() {
     house_.join();
     meta.unwatch_locks();
     lock_waits->stop();
-    write_atimes(directory_atimes.take_last());
+    write_atimes(directory_atimes.take_last(), true);
     Status stored = publisher->publish_all();
     if (sharing != nullptr) sharing->stop();
     for (uint64_t number : handles.numbers()) {
@@ -196,12 +196,20 @@ void VfsCore::set_atime_later(Ino directory) {
     forget_attributes(directory);
 }
 
-void VfsCore::write_atimes(const DirectoryAtimes::Noted& noted) {
-    for (const auto& [directory, atime] : noted)
-        (void)meta.change(directory, [&, when = atime](InodeChange& change) -> Status {
-            change.inode.atime = std::max(change.inode.atime, when);
+void VfsCore::write_atimes(const DirectoryAtimes::Noted& noted, bool is_last) {
+    for (const auto& [directory, atime] : noted) {
+        if (!is_last && is_stopping()) return;
+        (void)meta.change(directory, [&, ino = directory, when = atime](InodeChange& change) -> Status {
+            if (directory_atimes.of(ino) == when) change.inode.atime = std::max(change.inode.atime, when);  // else utimes came
             return {};
         });
+        directory_atimes.written(directory, atime);
+    }
+}
+
+bool VfsCore::is_stopping() {
+    MutexLock lock(house_mutex_);
+    return stopping_;
 }
 
 void VfsCore::note_inode(OpenInode& file, const Inode& inode) {

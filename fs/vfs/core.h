@@ -54,7 +54,8 @@ public:
     void note_inode(OpenInode& file, const Inode& inode);  // what was just read tells about atime, privileges
     bool wants_atime(const Inode& inode) const;
     void set_atime_later(Ino directory);  // never blocks
-    void write_atimes(const DirectoryAtimes::Noted& noted);
+    void write_atimes(const DirectoryAtimes::Noted& noted, bool is_last);
+    bool is_stopping();
     // Kernel caches of what somebody else than the kernel changed.
     void changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino);
     // It forgets attributes and pages; told, if there is one: when it has.  Never blocks.

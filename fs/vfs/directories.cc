@@ -33,6 +33,7 @@ Status add_dots(VfsCore& core, Ino ino, uint64_t cookie, std::vector<Vfs::Listed
     Ino parent = directory && ino != core.settings.root ? directory->parent : ino;
     if (cookie < kDotCookie) page.push_back({".", core.outer(ino), S_IFDIR, kDotCookie, {}});
     page.push_back({"..", core.outer(parent), S_IFDIR, kDotDotCookie, {}});
+    if (auto noted = core.directory_atimes.of(ino); noted && directory) directory->atime = std::max(directory->atime, *noted);
     if (directory && core.wants_atime(*directory)) core.set_atime_later(ino);
     return {};
 }

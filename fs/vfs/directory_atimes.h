@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -35,27 +36,26 @@ public:
         auto found = noted_.find(directory);
         return found == noted_.end() ? std::nullopt : std::optional(found->second);
     }
-    // To be written now, by who takes them; at the end a few.
+    // To be written now: they stay noted until they are.
     Noted take_due(int64_t boot_ns) {
         MutexLock lock(mutex_);
-        return boot_ns - since_ < kAfterNs ? Noted() : take(kMax);
+        if (boot_ns - since_ < kAfterNs) return {};
+        since_ = boot_ns;
+        return {noted_.begin(), noted_.end()};
     }
-    Noted take_last() {
+    Noted take_last() {  // at the end, a few
         constexpr size_t kLastMax = 1000;
         MutexLock lock(mutex_);
-        return take(kLastMax);
+        return {noted_.begin(), std::next(noted_.begin(), static_cast<std::ptrdiff_t>(std::min(kLastMax, noted_.size())))};
+    }
+    void written(Ino directory, Time atime) {
+        MutexLock lock(mutex_);
+        auto found = noted_.find(directory);
+        if (found != noted_.end() && found->second == atime) noted_.erase(found);
     }
 
 private:
     static constexpr size_t kMax = 65'536;
-
-    Noted take(size_t max) REQUIRES(mutex_) {
-        Noted taken;
-        for (const auto& [directory, atime] : noted_)
-            if (taken.size() < max) taken.emplace_back(directory, atime);
-        noted_.clear();
-        return taken;
-    }
 
     Mutex mutex_;
     std::unordered_map<Ino, Time> noted_ GUARDED_BY(mutex_);

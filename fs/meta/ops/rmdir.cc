@@ -45,13 +45,15 @@ Result<std::optional<Unlinked>> rmdir_held(MetaCore& core, Ino directory, std::s
         }
         effects.set.emplace_back(kSumKey, encode(sum));
         m.remove_keys(std::move(effects.removed)).set_keys(std::move(effects.set));
-        auto status = core.held.remove_directory(m, child->object, child->lease);
-        if (status.code() == ECANCELED) continue;
-        if (status.code() == EOPNOTSUPP) break;
-        TRY(status);
+        bool is_removed = false;
+        auto status = core.held.remove_directory(m, child->object, child->lease, is_removed);
+        if (!is_removed && status.code() == ECANCELED) continue;
+        if (!is_removed && status.code() == EOPNOTSUPP) break;
+        if (!is_removed) return status.error();
         core.sums.forget(directory);
         core.maps.forget(dentry->ino);
         core.unlinked.push({parent.object, unlinked_key(dentry->ino)});
+        TRY(status);
         if (is_time_to_merge(core, parent.about, effects.delta, sum)) merge_if_small(core, parent.object);
         record->inode.links = 0;
         return std::optional(Unlinked{std::move(record->inode)});
