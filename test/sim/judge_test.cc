@@ -91,6 +91,16 @@ TEST_F(Judge, ARenameShowsOneOfBothNames) {
     EXPECT_TRUE(is_right());
 }
 
+// The mount that made it died before anything of it was written.
+TEST_F(Judge, ALostFileGetsNoNameWhereOneIs) {
+    create("a", 17, 1, 2);
+    add(Kind::link, "a", EEXIST, 3, 4).ino = Ino{99};
+    add(Kind::link, "b", ENOENT, 5, 6).ino = Ino{99};
+    EXPECT_TRUE(is_right());
+    add(Kind::link, "b", EEXIST, 7, 8).ino = Ino{99};
+    EXPECT_FALSE(is_right());
+}
+
 TEST_F(Judge, DirectoriesDoNotMoveIntoEachOther) {
     for (uint64_t i : {1, 2}) {
         auto& mkdir = add(Kind::mkdir, i == 1 ? "a" : "b", 0, i * 10, i * 10 + 1);

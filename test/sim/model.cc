@@ -125,6 +125,8 @@ bool Model::link(const Operation& op) {
     Node* directory = find(op.directory);
     NodeId id = 0;
     Node* node = find(op.ino, &id);
+    if (directory != nullptr && node == nullptr && child(*directory, op.name) != nullptr)
+        return is_of_the_lost(op) || has_answered(op, {EEXIST});  // whichever is looked at first
     if (directory == nullptr || node == nullptr) return is_of_the_lost(op);
     std::vector<int> errors;
     if (directory->is_removed) add(errors, kGone);
