@@ -20,13 +20,6 @@ constexpr size_t kToAnnounceMax = 2u << 20;
 constexpr size_t kEachAtLeast = 2u << 10;      // so that their number is bounded as well
 constexpr int kRemoveTriesMax = 64;
 
-size_t bytes_of(const IntentStep& step) {
-    size_t bytes = 256 + (step.about ? step.about->size() : 0);
-    for (const auto& [key, value] : step.set) bytes += key.size() + value.size() + 8;
-    for (const auto& key : step.removed) bytes += key.size() + 4;
-    return bytes;
-}
-
 }  // namespace
 
 Status HeldGroups::remove_directory(const Mutation& mutation, const ObjectName& child_object, const Lease& lease,

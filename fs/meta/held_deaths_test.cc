@@ -103,28 +103,94 @@ TEST_F(HeldDeathsTest, ACrashLeavesTheNameAndTheDirectoryOrNeither) {
     }
 }
 
-// The group of the names cannot be written: the next intent says all of it again, and goes in the first one's place.
-TEST_F(HeldDeathsTest, WhatIsAnnouncedAgainIsNotAnnouncedTwice) {
-    Ino d = make("d"), e = make("e");
+// The group of the names cannot be written: what was announced stays so, whatever else is written meanwhile.
+TEST_F(HeldDeathsTest, WhatWasAnnouncedStaysOnRecordUntilItIsDone) {
+    Ino d = make("d"), e = make("e"), x = make("x");
     ASSERT_OK(a().commit());
     must(a().rmdir(kRootIno, "d"));
     must(a().rmdir(kRootIno, "e"));
-    const ObjectName own = session_object(a().session());
+    const ObjectName own = session_object(a().session()), root = group_object(kRootGroup);
     a_->hooks->before_mutation = [&](const Mutation& m) {
-        if (m.object() == own) return;
-        a_->faults->set_plan({.error = 1, .error_code = ENOSPC});
+        a_->faults->set_plan({.error = m.object() == root ? 1. : 0., .error_code = ENOSPC});
     };
     EXPECT_ERRNO(a().commit(), ENOSPC);
-    a_->faults->set_plan({});
-    a_->hooks->before_mutation = nullptr;
     EXPECT_TRUE(is_named("d") && is_named("e"));
-    ASSERT_TRUE(commit_until(1));
+    must(a().create(request(x, "f", S_IFREG | 0644)));
+    EXPECT_ERRNO(a().commit(), ENOSPC);
+    EXPECT_TRUE(is_named("f", x));
+    a().tick();
     EXPECT_EQ(must(raw_.ask(std::move(Query(own).range("", "x")))).ranges.at(0).entries.size(), 1u);
+    EXPECT_TRUE(is_dead(d) && is_dead(e));
+    a_->hooks->before_mutation = nullptr;
     let_a_die();
     EXPECT_ERRNO(meta().lookup(kRootIno, "d"), ENOENT);
     EXPECT_ERRNO(meta().lookup(kRootIno, "e"), ENOENT);
-    EXPECT_TRUE(is_dead(d));
-    EXPECT_TRUE(is_dead(e));
+}
+
+TEST_F(HeldDeathsTest, WhatWasAnnouncedIsDoneOnceItCanBe) {
+    Ino d = make("d");
+    ASSERT_OK(a().commit());
+    must(a().rmdir(kRootIno, "d"));
+    const ObjectName own = session_object(a().session());
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        if (m.object() != own) a_->faults->set_plan({.error = 1, .error_code = ENOSPC});
+    };
+    EXPECT_ERRNO(a().commit(), ENOSPC);
+    a_->hooks->before_mutation = nullptr;
+    a_->faults->set_plan({});
+    must(a().create(request(kRootIno, "f", S_IFREG | 0644)));
+    ASSERT_OK(a().commit());
+    EXPECT_FALSE(is_named("d"));
+    EXPECT_TRUE(is_dead(d) && is_named("f"));
+}
+
+// A visitor must be able to read it: 4,096 steps, 6 MiB.
+TEST_F(HeldDeathsTest, ManyInManyGroupsAreSeveralIntents) {
+    constexpr int kMany = 2500;
+    std::vector<Ino> parents;
+    for (int i = 0; i < kMany; ++i) {
+        parents.push_back(make("d" + std::to_string(i)));
+        make("sub", parents.back());
+    }
+    ASSERT_OK(a().commit());
+    const ObjectName own = session_object(a().session());
+    std::map<std::string, size_t> steps;
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        if (m.object() != own) return;
+        std::vector<std::string_view> parts;
+        for (const Effect& effect : m.effects())
+            if (effect.kind == Effect::Kind::set_keys)
+                for (const auto& [key, value] : effect.keys)
+                    if (key.starts_with("x")) parts.push_back(value);
+        if (!parts.empty()) steps[m.effects().back().keys.front().first] = must(decode_intent(parts)).size();
+    };
+    for (Ino parent : parents) must(a().rmdir(parent, "sub"));
+    ASSERT_OK(a().commit());
+    a_->hooks->before_mutation = nullptr;
+    EXPECT_GT(steps.size(), 2u);
+    size_t all = 0;
+    for (const auto& [key, size] : steps) all += size;
+    EXPECT_EQ(all, size_t{2 * kMany});
+    for (Ino parent : parents) EXPECT_FALSE(is_named("sub", parent));
+}
+
+// Where not all of it is known.
+TEST_F(HeldDeathsTest, WhoLooksAtOneThatIsDyingGetsAnAnswer) {
+    Ino d = make("d");
+    ASSERT_OK(a().commit());
+    const ObjectName group = group_object(place_of(d).group);
+    ASSERT_TRUE(a().core().held.recall({.object = group.name}));
+    a().tick();
+    a_->clock.advance_ns(5 * kNsPerSecond);
+    a().tick();
+    must(a().create(request(d, "f", S_IFREG | 0644)));
+    must(a().unlink(d, "f"));
+    must(a().rmdir(kRootIno, "d"));
+    EXPECT_FALSE(is_dead(d));
+    const uint64_t before = a_->metered->counts().all_calls();
+    auto answer = must(a().core().store.ask(std::move(Query(group).xattrs().keys({"unknown"}))));
+    EXPECT_EQ(must(decode_lease(answer.xattrs[kLeaseXattr])).kind, Lease::Kind::dead);
+    EXPECT_LE(a_->metered->counts().all_calls() - before, 1u);
 }
 
 TEST_F(HeldDeathsTest, AnIntentThatIsNotHeardOfIsSaidAgain) {

@@ -1,6 +1,8 @@
 // Reading directories.  Names and cookies are Meta's; "." and ".." and served prefixes are added here.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "fs/vfs/core.h"
 
 namespace meshfs {
