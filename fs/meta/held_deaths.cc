@@ -179,6 +179,22 @@ Status HeldGroups::send_announced(std::vector<Batch> batches) {
     return status;
 }
 
+// In a turn: nothing else is under way.
+bool HeldGroups::waits_for_announced(const std::vector<HeldPtr>& wanted) {
+    return std::any_of(wanted.begin(), wanted.end(), [](HeldPtr held) {
+        while (held) {
+            HeldPtr parent;
+            {
+                MutexLock lock(held->mutex);
+                if (held->is_under_way) return true;
+                parent = held->named_in;
+            }
+            held = std::move(parent);
+        }
+        return false;
+    });
+}
+
 Status HeldGroups::go_on() {
     Status first_error;
     for (const auto& announced : std::vector<std::shared_ptr<Announced>>(announced_)) {
@@ -192,7 +208,13 @@ Status HeldGroups::go_on() {
 Status HeldGroups::go_on(Announced& announced) {
     if (!announced.is_written) {
         Status status = write_intent(*session_.load(), *intents_, announced.intent, announced.keys);
-        if (status.code() == ETIMEDOUT || status.code() == EAGAIN) return status;  // it is there, or is not yet: the same again
+        if (status.code() == ETIMEDOUT || status.code() == EAGAIN) {  // it is there, or is not yet: the same again
+            for (const Batch& b : announced.left) {
+                MutexLock lock(b.held->mutex);
+                b.held->error = status;
+            }
+            return status;
+        }
         if (!status.ok()) {
             const bool is_over = status.code() == ESHUTDOWN;
             for (const Batch& b : announced.left) (void)finish(b, is_over ? status : fail(EAGAIN), is_over);

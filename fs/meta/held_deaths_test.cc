@@ -118,7 +118,12 @@ TEST_F(HeldDeathsTest, WhatWasAnnouncedStaysOnRecordUntilItIsDone) {
     must(a().create(request(x, "f", S_IFREG | 0644)));
     EXPECT_ERRNO(a().commit(), ENOSPC);
     EXPECT_TRUE(is_named("f", x));
-    a().tick();
+    ASSERT_TRUE(a().core().held.recall({.object = group_object(place_of(x).group).name}));
+    a().tick();  // others get what is not of that
+    EXPECT_TRUE(must(decode_lease(must(raw_.ask(std::move(Query(group_object(place_of(x).group)).xattrs()))).xattrs[kLeaseXattr])).is_free());
+    ASSERT_TRUE(a().core().held.recall({.object = root.name}));
+    a().tick();  // and of that nothing
+    EXPECT_TRUE(is_named("d"));
     EXPECT_EQ(must(raw_.ask(std::move(Query(own).range("", "x")))).ranges.at(0).entries.size(), 1u);
     EXPECT_TRUE(is_dead(d) && is_dead(e));
     a_->hooks->before_mutation = nullptr;

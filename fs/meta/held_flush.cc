@@ -31,7 +31,12 @@ Status HeldGroups::flush(const HeldPtr& only) {
         if (only->state == Held::State::gone) return only->is_lost ? lost_to_another() : Status();
         if (only->is_written()) return {};
     }
-    return flush_one_turn({only});
+    TRY(flush_one_turn({only}));
+    // It could not be: what was announced of it, or of the group that names it, is not in yet.
+    MutexLock lock(only->mutex);
+    if (only->state == Held::State::gone) return only->is_lost ? lost_to_another() : Status();
+    if (only->is_under_way && !only->error.ok()) return only->error;
+    return only->is_dying ? Status(fail(EAGAIN)) : Status();
 }
 
 Status HeldGroups::flush_births() {
@@ -48,6 +53,7 @@ Status HeldGroups::flush_one_turn(const std::vector<HeldPtr>& wanted) {
         while (is_flushing_) turn_over_.wait(turn_mutex_);
         is_flushing_ = true;
     }
+    if (waits_for_announced(wanted)) (void)go_on();  // whose that is, sees it
     Status status = flush_in_turn(wanted);
     MutexLock lock(turn_mutex_);
     is_flushing_ = false;
@@ -74,7 +80,9 @@ Status HeldGroups::flush_all() {
         dirty_since_ = 0;
         is_urgent_ = false;
     }
+    const Status earlier = go_on();
     Status status = flush_in_turn(all);
+    if (status.ok()) status = earlier;
     MutexLock lock(turn_mutex_);
     is_flushing_ = false;
     turns_done_ = turn;
@@ -86,7 +94,6 @@ Status HeldGroups::flush_all() {
 
 // Whatever a frozen batch names was there when it was frozen: it is born, or among what is unborn afterwards.
 Status HeldGroups::flush_in_turn(const std::vector<HeldPtr>& wanted) {
-    const Status earlier = go_on();
     std::vector<Batch> changes, births;
     std::vector<std::vector<Batch>> trees;
     is_freezing_ = true;
@@ -117,11 +124,14 @@ Status HeldGroups::flush_in_turn(const std::vector<HeldPtr>& wanted) {
     }
     status = send(changes);
     const Status of_trees = send_trees(std::move(trees));
-    if (!announced_.empty()) {
-        MutexLock lock(mutex_);
-        if (dirty_since_ == 0) dirty_since_ = clock_.boot_ns();
+    if (!announced_.empty()) {  // they are sent again
+        {
+            MutexLock lock(mutex_);
+            if (dirty_since_ == 0) dirty_since_ = clock_.boot_ns();
+        }
+        wake();
     }
-    return !status.ok() ? status : !of_trees.ok() ? of_trees : earlier;
+    return status.ok() ? of_trees : status;
 }
 
 // With what dies by it.  What is dying is frozen with the batch that takes its name, or once that is in the store.

@@ -182,6 +182,7 @@ private:
     struct Announced;
     Status send_trees(std::vector<std::vector<Batch>> trees);
     Status send_announced(std::vector<Batch> batches);
+    static bool waits_for_announced(const std::vector<HeldPtr>& wanted);
     Status go_on();
     Status go_on(Announced& announced);
     Status raise_lease(Batch& batch);
