@@ -13,10 +13,12 @@ protected:
     }
     Meta& a() { return *a_->meta; }
     Ino make(const std::string& name, Ino in = kRootIno) { return must(a().mkdir(request(in, name, S_IFDIR | 0755))).ino; }
-    bool is_dead(Ino directory) {
+    // Of one that is gone: dead.
+    Lease lease_of(Ino directory) {
         auto header = raw_.ask(std::move(Query(group_object(place_of(directory).group)).xattrs()));
-        return header.code() == ENOENT || must(decode_lease(header->xattrs[kLeaseXattr])).kind == Lease::Kind::dead;
+        return header.ok() ? must(decode_lease(header->xattrs[kLeaseXattr])) : Lease{.kind = Lease::Kind::dead};
     }
+    bool is_dead(Ino directory) { return lease_of(directory).kind == Lease::Kind::dead; }
     bool is_named(const std::string& name, Ino in = kRootIno) {
         auto group = group_object(place_of(in).group);
         return must(raw_.ask(std::move(Query(group).keys({name_key(name)})))).keys.contains(name_key(name));
@@ -120,7 +122,7 @@ TEST_F(HeldDeathsTest, WhatWasAnnouncedStaysOnRecordUntilItIsDone) {
     EXPECT_TRUE(is_named("f", x));
     ASSERT_TRUE(a().core().held.recall({.object = group_object(place_of(x).group).name}));
     a().tick();  // others get what is not of that
-    EXPECT_TRUE(must(decode_lease(must(raw_.ask(std::move(Query(group_object(place_of(x).group)).xattrs()))).xattrs[kLeaseXattr])).is_free());
+    EXPECT_TRUE(lease_of(x).is_free());
     ASSERT_TRUE(a().core().held.recall({.object = root.name}));
     a().tick();  // and of that nothing
     EXPECT_TRUE(is_named("d"));

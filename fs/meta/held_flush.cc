@@ -224,8 +224,11 @@ Status HeldGroups::finish(const Batch& batch, const Status& status, bool was_sen
             child->named_in.reset();
         }
     MutexLock lock(held->mutex);
-    if (status.ok()) held->error = {}, held->is_in_doubt = false;
-    if (status.ok()) std::erase_if(held->dying, [&](const HeldPtr& d) { return std::ranges::find(batch.dying, d) != batch.dying.end(); });
+    if (status.ok()) {
+        held->error = {};
+        held->is_in_doubt = false;
+        std::erase_if(held->dying, [&](auto& child) { return std::ranges::find(batch.dying, child) != batch.dying.end(); });
+    }
     if (held->state == Held::State::gone) {  // since the batch left: whether that was a loss, has been told
         held->is_under_way = false;
         return held->is_lost && !status.ok() ? lost_to_another() : Status();

@@ -61,7 +61,7 @@ static void tend(MetaCore& core) {
     tend_intents(core);
 }
 
-// Its names come with the second look, if the first one could take it.  Who has it for himself is not asked to give it back for this.
+// Its names come with the second look, if the first one could take it.  Who has it for himself is not asked to give it back.
 static void read_ahead(MetaCore& core, Ino directory) {
     const GroupId group = place_of(directory).group;
     core.held.will_list(group);

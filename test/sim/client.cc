@@ -3,13 +3,17 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <utility>
 
 #include "fs/base/clock.h"
 #include "fs/meta/core.h"
 
 namespace meshfs::sim {
 namespace {
+
+constexpr const char* kNames[] = {"a", "b", "c", "d"};
 
 using Kind = Operation::Kind;
 constexpr uint32_t kPermissions = 07777;
@@ -121,8 +125,7 @@ void Client::forget_uncommitted() {
 }
 
 std::string Client::draw_name() {
-    static const char* names[] = {"a", "b", "c", "d"};
-    return names[shared_.scheduler.random().below(shared_.is_narrow ? 2 : 4)];
+    return kNames[shared_.scheduler.random().below(shared_.is_narrow ? 2 : 4)];
 }
 
 // Old directories too: handles outlive what they lead to.
@@ -220,7 +223,26 @@ Operation& Client::ask(Operation op) {
         get.is_name_alone = false;
         shared_.history.push_back(get);
     }
+    if (op.kind == Kind::list && op.code == 0 && !op.is_uncertain && shared_.split_names <= std::size(kNames)) split_list(at);
     return shared_.history[at];
+}
+
+// Where directories are split.  Ranges are read one after the other: each name was so at some time of that, and no more is promised.
+void Client::split_list(size_t at) {
+    const Operation list = shared_.history[at];
+    std::set<std::string> all{std::begin(kNames), std::end(kNames)};
+    for (const auto& [name, seen] : list.listed) all.insert(name);
+    for (bool is_first = true; const std::string& name : all) {
+        Operation look = list;
+        look.kind = Kind::lookup;
+        look.name = name;
+        look.is_name_alone = true;
+        auto found = list.listed.find(name);
+        if (found != list.listed.end()) look.seen = found->second;
+        else look.code = ENOENT;
+        if (std::exchange(is_first, false)) shared_.history[at] = look;
+        else shared_.history.push_back(look);
+    }
 }
 
 namespace {

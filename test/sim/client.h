@@ -43,6 +43,7 @@ public:
     void commit();
     void do_some(size_t count);  // operations drawn from the seed
     Operation& ask(Operation op);  // does it, notes question and answer
+    void split_list(size_t at);
     void start_beats();            // on a thread of its own, until stop_beats()
     void stop_beats();
     void unmount();

@@ -93,7 +93,8 @@ Result<Unlinked> rmdir(MetaCore& core, Ino directory, std::string_view name) {
     TRY(check_name(name));
     TRY(core.check_may_change());
     const GroupId group = core.maps.find(directory, name).value_or(place_of(directory).group);
-    if (auto removed = core.held.holds(group_object(group).name) ? TRY(rmdir_held(core, directory, name)) : std::nullopt) return std::move(*removed);
+    if (core.held.holds(group_object(group).name))
+        if (auto removed = TRY(rmdir_held(core, directory, name))) return std::move(*removed);
     return joint_change(core, [&] { return rmdir_once(core, directory, name); });
 }
 
