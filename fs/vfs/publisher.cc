@@ -233,7 +233,7 @@ void Publisher::publish_queued(const std::shared_ptr<OpenInode>& file) {
 
 // Of a file that is gone nobody will ask when it was read; and its directory may be gone, too, and to find it takes several calls.
 bool Publisher::is_needless(OpenInode& file) {
-    if (!file.is_unlinked || file.owed > 0 || file.data->is_dirty() || !open_inodes_.is_last_use(file)) return false;
+    if (!file.is_unlinked || file.owed > 0 || file.data->is_dirty()) return false;
     MutexLock lock(file.mutex);
     return file.touched == Time();
 }
