@@ -125,7 +125,7 @@ std::vector<HeldGroups::HeldPtr> HeldGroups::with_parents(const std::vector<Held
             }
             if (!parent) {  // lost, with the change that took the name: so neither was done
                 MutexLock lock(held->mutex);
-                if (held->named_in) lose(held, fail(ECANCELED));
+                if (held->named_in && !held->is_under_way) lose(held, fail(ECANCELED));
                 break;
             }
             held = std::move(parent);

@@ -224,6 +224,34 @@ TEST_F(HeldDeathsTest, AnIntentThatIsNotHeardOfIsSaidAgain) {
 }
 
 // The answer of what made it dead was lost: it is ours, as it should be.
+TEST_F(HeldDeathsTest, WhatCannotBeAnnouncedDoesNotOutgrowAnIntent) {
+    Ino p = make("p");
+    std::vector<std::string> all;
+    for (int i = 0; i < 200; ++i) {
+        all.push_back("d" + std::to_string(i));
+        Ino d = make(all.back(), p);
+        for (int j = 0; j < 100; ++j) must(a().create(request(d, "a file with a long name " + std::to_string(j), S_IFREG | 0644)));
+    }
+    ASSERT_OK(a().commit());
+    const ObjectName own = session_object(a().session());
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        a_->faults->set_plan({.error = m.object() == own ? 1. : 0., .error_code = EDQUOT});
+    };
+    std::vector<std::string> left;
+    for (const auto& name : all) {
+        Ino d = must(a().lookup(p, name)).ino;
+        for (int j = 0; j < 100; ++j) (void)a().unlink(d, "a file with a long name " + std::to_string(j));
+        if (!a().rmdir(p, name).ok()) left.push_back(name);
+        (void)a().commit();
+    }
+    EXPECT_FALSE(left.empty());
+    a_->hooks->before_mutation = nullptr;
+    a_->faults->set_plan({});
+    EXPECT_OK(a().commit());
+    for (const auto& name : left) must(a().rmdir(p, name));
+    EXPECT_OK(a().commit());
+}
+
 TEST_F(HeldDeathsTest, ALostAnswerIsNoLoss) {
     Ino d = make("d");
     ASSERT_OK(a().commit());

@@ -153,7 +153,8 @@ std::optional<HeldGroups::Batch> HeldGroups::freeze(const HeldPtr& held, bool is
     if (!is_birth && !held->mirror.is_dirty() && !held->is_dying) return {};
     Batch batch{.held = held, .is_birth = is_birth, .before = held->lease, .next = held->lease, .dying = held->dying};
     if (held->is_dying) batch.next = {.kind = Lease::Kind::dead, .epoch = held->lease.epoch};
-    to_announce_ -= std::exchange(held->to_announce, 0);
+    batch.to_announce = std::exchange(held->to_announce, 0);
+    to_announce_ -= batch.to_announce;
     batch.changes = is_birth ? held->mirror.take_all() : held->mirror.take_changes();
     if (!is_birth) ++batch.next.epoch;
     if (held->next_flags) batch.next.flags = *held->next_flags;
@@ -209,6 +210,7 @@ Status HeldGroups::insist(Batch& batch, Status status) {
             batch.before = *lease;
             batch.next.epoch = lease->epoch + 1;
         } else {
+            status = now.error();  // whose it is, is not known: it is sent again later
             continue;
         }
         status = inner_.apply(mutation_of(batch.held->object, batch.changes, batch.is_birth, batch.before, batch.next));
@@ -268,6 +270,8 @@ Status HeldGroups::finish(const Batch& batch, const Status& status, bool was_sen
         default:
             held->is_under_way = false;
             held->is_in_doubt |= was_sent;
+            held->to_announce += batch.to_announce;  // it has room in the next intent, or nothing more begins to die
+            to_announce_ += batch.to_announce;
             if (held->next_flags) {  // others may read the group as it is: nothing of what is not there stays to be answered
                 held->error = status;
                 leave_table(held);

@@ -94,6 +94,7 @@ struct HeldGroups::Batch {
     bool is_birth = false;
     Lease before, next;  // before: not of a birth
     std::vector<HeldPtr> dying;
+    size_t to_announce = 0;      // as Held has it
 };
 
 // What was said of several batches before they were sent.  They are sent until they are in, as they are.
