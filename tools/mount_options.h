@@ -17,7 +17,7 @@ inline constexpr const char* kConfigPath = "/etc/meshfs/meshfs.toml";
 
 struct MountOptions {
     StoreOptions store;
-    MetaOptions meta{.hold = true};
+    MetaOptions meta{.hold = true, .names = MetaOptions::Names::alone};
     VfsSettings vfs;
     FuseSettings fuse;
     std::vector<PluginConfig> plugins;

@@ -27,6 +27,7 @@ public:
 
     CacheInvalidator hooks();  // they never block; safe until stop()
     bool probe_inc_epoch();    // true: the kernel knows it; also makes all names stale
+    void forget_names() { increase_epoch(); }  // all of them, at once
     void stop();
 
     static constexpr size_t kQueueMax = 65'536;

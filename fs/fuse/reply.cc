@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fs/base/clock.h"
 #include "fs/base/log.h"
 #include "fs/fuse/protocol.h"
 #include "fs/fuse/session.h"
@@ -40,9 +41,24 @@ struct Valid {
     uint64_t seconds;
     uint32_t ns;
 };
+// From when the kernel has it; it was promised from when it was asked for, or later.
+constexpr int64_t kPromptNs = 500 * kNsPerMs;
+
 Valid valid_of(const Request& request, int64_t valid_ns) {
+    if (valid_ns <= 0 || Clock::system().boot_ns() - request.begun_ns > kPromptNs) return {0, 0};
     int64_t ns = std::clamp<int64_t>(valid_ns, 0, request.session->settings().valid_ns_max);
     return {static_cast<uint64_t>(ns / 1'000'000'000), static_cast<uint32_t>(ns % 1'000'000'000)};
+}
+
+// Of what the kernel may keep: whoever stood still while he wrote it takes it back.
+template <class Write>
+int send_prompt(const Request& request, Write write) {
+    FuseSession& session = *request.session;
+    const int64_t begun_ns = request.begun_ns;  // it may go with the answer
+    const bool was_prompt = Clock::system().boot_ns() - begun_ns <= kPromptNs;
+    int refused = write();
+    if (was_prompt && Clock::system().boot_ns() - begun_ns > 2 * kPromptNs) session.kept_too_late();
+    return refused;
 }
 
 void fill(const Request& request, const Attributes& from, fuse_attr& to) {
@@ -125,7 +141,7 @@ void reply_entry(const Request& request, const Attributes& attributes) {
     fuse_entry_out out{};
     fill(request, attributes, out);
     FuseSession& session = *request.session;
-    if (send_struct(request, out) != 0) session.vfs().forget(attributes.inode.ino, 1);
+    if (send_prompt(request, [&] { return send_struct(request, out); }) != 0) session.vfs().forget(attributes.inode.ino, 1);
 }
 
 void reply_no_entry(const Request& request, int64_t valid_ns) {
@@ -143,7 +159,7 @@ void reply_attributes(const Request& request, const Attributes& attributes) {
     out.attr_valid = valid.seconds;
     out.attr_valid_nsec = valid.ns;
     fill(request, attributes, out.attr);
-    send_struct(request, out);
+    send_prompt(request, [&] { return send_struct(request, out); });
 }
 
 void reply_statx(const Request& request, const Attributes& attributes, uint32_t mask) {
@@ -174,7 +190,7 @@ void reply_statx(const Request& request, const Attributes& attributes, uint32_t 
     out.mtime = statx_time(inode.mtime);
     out.rdev_major = major(inode.rdev);
     out.rdev_minor = minor(inode.rdev);
-    send_struct(request, out);
+    send_prompt(request, [&] { return send_struct(request, out); });
 }
 
 void reply_open(const Request& request, const OpenedFile& file, int asked) {
@@ -190,7 +206,7 @@ void reply_create(const Request& request, const OpenedFile& file, int asked) {
     fill(request, file.attributes, out.entry);
     out.open = open_out(request, file, asked);
     FuseSession& session = *request.session;
-    if (send_struct(request, out) == 0) return;
+    if (send_prompt(request, [&] { return send_struct(request, out); }) == 0) return;
     session.vfs().release(file.handle, false);
     session.vfs().forget(file.attributes.inode.ino, 1);
 }
@@ -283,7 +299,7 @@ void reply_listing(const Request& request, std::vector<Vfs::Listed> entries, siz
     }
     if (sent == 0 && !entries.empty()) return reply_error(request, fail(EINVAL));  // no room for one
     iovec piece{out.data(), out.size()};
-    if (send(request, 0, &piece, 1) != 0)
+    if (send_prompt(request, [&] { return send(request, 0, &piece, 1); }) != 0)
         for (Ino ino : counted) session.vfs().forget(ino, 1);
 }
 

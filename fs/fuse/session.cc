@@ -228,6 +228,10 @@ void FuseSession::answered() {
     if (--in_flight_ == 0) changed_.notify_all();
 }
 
+void FuseSession::kept_too_late() {
+    if (invalidate_ && !stopping_ && vfs_.meta().keep_name_ns() == 0) invalidate_->forget_names();
+}
+
 int FuseSession::send_raw(uint64_t unique, int code, const iovec* pieces, int count) {
     fuse_out_header header{};
     std::vector<iovec> all{{&header, sizeof header}};

@@ -80,6 +80,7 @@ public:
     // For reply.cc: before the answer is written, for who sees it finds it counted; and when it is.
     void end(const Request& request, int code);
     void answered();
+    void kept_too_late();  // what the kernel was just told to keep may be wrong by now
     // Where calls about this number may wait: in this call, or later.
     void run(Ino ino, Executor::Task task, std::string_view name = {});
     void run_release(Ino ino, Executor::Task task);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "fs/meta/alone.h"
 #include "fs/meta/births.h"
 #include "fs/meta/format.h"
 #include "fs/meta/held_groups.h"
@@ -53,6 +54,7 @@ public:
     Holders holders;
     Recalled recalled;
     Rooms rooms;
+    Alone alone;  // of the thread of beats
     Intents intents;
 
     // Null in a read-only mount.

@@ -114,6 +114,8 @@ struct About {
     bool covers(std::string_view name) const {
         return name >= first && (end.empty() || name < end);
     }
+    bool is_whole() const { return first.empty() && end.empty(); }
+    std::optional<GroupId> if_whole() const { return is_whole() ? std::optional(group) : std::nullopt; }
     bool operator==(const About&) const = default;
 };
 std::string encode(const About& about);

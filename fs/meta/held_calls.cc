@@ -65,6 +65,7 @@ Status HeldGroups::apply(Mutation mutation) {
         // It was let go of since it was read.
         if (auto lease = lease_guarded(mutation); lease && is_own(*lease)) return fail(ECANCELED);
         TRY(flush_births());
+        give_names_up(mutation);
         return inner_.apply(std::move(mutation));
     }
 }
@@ -190,6 +191,7 @@ std::optional<Status> HeldGroups::pass_on(const HeldPtr& held, const Mutation& m
         }
     }
     promises_.let_go(held->object.name);
+    give_names_up(mutation);
     auto status = inner_.apply(mutation);
     // Not heard of, or refused: who looks next sees what is.
     MutexLock lock(held->mutex);

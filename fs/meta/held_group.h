@@ -35,6 +35,7 @@ struct HeldGroups::Held {
     bool owes = false, is_paying = false, is_wanted = false;
     int64_t pay_by = 0;         // by boot_ns(), once it is wanted
     unsigned fills = 0, misses = 0;
+    bool keeps_no_names = false;  // the kernel: somebody else wants the group, or it is about to be split
     bool is_to_list = false;    // what is asked for next brings its names along
     std::optional<uint8_t> next_flags;  // of the lease, once the next batch is written
     bool is_dying = false;      // its next batch makes it dead, and here it is already

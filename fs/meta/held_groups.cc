@@ -287,6 +287,7 @@ void HeldGroups::tend() {
     }
     open_quiet();
     forget_unused();
+    promises_.forget_names(clock_.boot_ns());
 }
 
 // What was all written and not changed for a while is for everybody to read, and who died with it keeps no reader waiting.
@@ -330,7 +331,7 @@ void HeldGroups::forget_unused() {
     for (size_t i = 0; i < by_use.size(); ++i) {
         const HeldPtr& held = by_use[i].second;
         if (has_too_many && i < by_use.size() / 4) {
-            let_go(held->object.name);
+            if (promises_.names_kept_until(held->object.name) <= clock_.boot_ns()) let_go(held->object.name);
         } else if (bytes_ > options_.bytes_max / 4 * 3) {
             MutexLock lock(held->mutex);
             if (!held->may_forget()) continue;

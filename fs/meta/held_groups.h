@@ -45,6 +45,7 @@ public:
         bool is_on = true;
         bool is_synchronous = false;         // each change is in the store when its call returns
         int64_t commit_ns = kNsPerSecond;    // what is not written is not older
+        bool names_among_others = false;     // they are kept whoever else there is: for simulations
         size_t bytes_max = 128u << 20;       // of copies, about; past it those not used longest are forgotten
     };
     HeldGroups(Store& inner, Clock& clock, Options options)
@@ -108,6 +109,16 @@ public:
     // Of inodes that are read of held groups.  make_promise(): promises().make(), if that group is held.
     Promises& promises() { return promises_; }
     bool make_promise(GroupId group, Ino inode, uint64_t since);
+    // Of names (held_names.cc): for how many ns the kernel may keep one that was read of that group; 0: it is asked each time.  Only
+    // while this mount is, as far as it knows, the only one: who comes has to wait for it.
+    int64_t keep_names(GroupId group, uint64_t since);
+    void keep_no_names(const ObjectName& group);
+    void set_alone(bool is_alone) { is_alone_ = is_alone; }
+    bool is_alone() const { return is_alone_; }
+    // A name went from one group to the other, and with it what the kernel keeps.  Returns when that is as it should be.
+    void moved_name(GroupId from, GroupId to);
+    // Returns when the kernel keeps none of that group, as long as it is not held.
+    void wait_for_names(const ObjectName& group);
 
     // All that was answered before this call is in the store, or why not.
     Status commit();
@@ -159,6 +170,7 @@ private:
     // And how that ends.
     void let_go(const std::string& group, SessionId next = kNobody);  // nobody: it is free
     bool is_gone(const HeldPtr& held) const;
+    void give_names_up(const Mutation& mutation);
     void answer_recalls();
     int64_t hand_over_at(const HeldPtr& held, std::vector<Recall>& recalls);
     void hand_over(const HeldPtr& held, std::vector<Recall>& recalls);
@@ -228,6 +240,7 @@ private:
     uint64_t recalls_ GUARDED_BY(mutex_) = 0;
     Status lost_ GUARDED_BY(mutex_);
     std::atomic<bool> has_lost_{false};
+    std::atomic<bool> is_alone_{false};
 
     // Groups fought over, and groups read.
     static constexpr size_t kHeldMax = 16'384;

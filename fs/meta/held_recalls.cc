@@ -88,6 +88,7 @@ void HeldGroups::cool(const std::string& group, bool is_crowded) {
 // One of a group that is not held may have been given to this session, which did not look since.
 bool HeldGroups::recall(Recall recall) {
     if (session_ == nullptr || !is_group({kMetaPool, recall.object})) return false;
+    is_alone_ = false;
     bool is_held;
     {
         MutexLock lock(mutex_);
@@ -164,7 +165,11 @@ int64_t HeldGroups::hand_over_at(const HeldPtr& held, std::vector<Recall>& recal
     }
     recalls = std::move(left);
     if (askers.empty()) return INT64_MAX;
-    return askers.contains(kNobody) ? 0 : due;
+    {
+        MutexLock lock(held->mutex);
+        held->keeps_no_names = true;
+    }
+    return std::max(askers.contains(kNobody) ? 0 : due, promises_.names_kept_until(held->object.name));
 }
 
 void HeldGroups::hand_over(const HeldPtr& held, std::vector<Recall>& recalls) {

@@ -20,9 +20,10 @@ enum InodeFlags : uint32_t {  // FS_IOC_GETFLAGS
 
 using Xattrs = std::map<std::string, std::string>;  // all of one inode: at most kXattrsBytesMax
 
-// The group an inode was read from or made in; none: records of others have a part in it.  Not a property of the file.
+// Not a property of the file.
 struct ReadFrom {
-    std::optional<GroupId> group;
+    std::optional<GroupId> group;  // it was read from, or made in; none: records of others have a part in it
+    std::optional<GroupId> names;  // its name was, if it was found by name: a group with all names of the directory
     bool operator==(const ReadFrom&) const { return true; }
 };
 

@@ -120,8 +120,11 @@ Exclusive::~Exclusive() {
     for (const Held& held : held_) {
         // Not heard of, it stays ours and is let go by whoever needs it next.  Of the dead, visitors may be finishing an intent
         // under it.
-        if (core_->session->check_alive().ok())
-            (void)core_->store.apply(lease_change(held.object, held.lease, free_lease(held.lease.epoch + 1)));
+        if (core_->session->check_alive().ok()) {
+            Lease next = free_lease(held.lease.epoch + 1);
+            if (core_->held.was_held(held.object, held.lease)) next = core_->held.wants(held.object, next.epoch).value_or(next);
+            (void)core_->store.apply(lease_change(held.object, held.lease, next));
+        }
         core_->holders.leave(held.object.name);
     }
 }

@@ -20,7 +20,8 @@ MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInf
     : held(store_, clock_,
            {.is_on = options_.hold && !options_.read_only,
             .is_synchronous = options_.synchronous,
-            .commit_ns = options_.commit_ns}),
+            .commit_ns = options_.commit_ns,
+            .names_among_others = options_.names == MetaOptions::Names::always}),
       store(held),
       clock(clock_),
       options(std::move(options_)),
@@ -59,6 +60,7 @@ static void tend(MetaCore& core) {
     for (const auto& object : core.recalled.take())
         if (!core.held.holds(object)) let_go_of_leftover(core, {kMetaPool, object});
     tend_intents(core);
+    core.alone.look(core);
 }
 
 // Its names come with the second look, if the first one could take it.  Who has it for himself is not asked to give it back.
@@ -114,6 +116,7 @@ Status Meta::begin() {
         });
         core->session->on_beat([core = core.get()] { tend(*core); });
         core->session->on_question([raw = core.get()](std::string_view question) {
+            raw->held.set_alone(false);
             return ops::answer_which_are_open(*raw, question);
         });
         core->session->on_death([this, core = core.get()] {
@@ -122,6 +125,7 @@ Status Meta::begin() {
         });
         core->held.begin(*core->session, core->intents, core->options.background);
         session_ = core->session_id();
+        core->alone.look(*core);
         if (core->options.background && core->options.hold && !store_.is_exclusive())
             core->look_ahead = std::make_unique<LookAhead>([raw = core.get()](Ino directory) { read_ahead(*raw, directory); });
     }
@@ -319,6 +323,11 @@ void Meta::tick() {
 }
 
 int64_t Meta::keep_name_ns() const { return store_.is_exclusive() ? kKeptAloneNs : 0; }
+int64_t Meta::keep_name(const Inode& found, uint64_t since) {
+    if (store_.is_exclusive()) return kKeptAloneNs;
+    if (!found.from.names) return 0;
+    return with([&](MetaCore& core) { return core.held.keep_names(*found.from.names, since); });
+}
 uint64_t Meta::moment() const {
     return with([](MetaCore& core) { return core.held.promises().moment(); });
 }

@@ -59,6 +59,8 @@ struct MetaOptions {
     bool hold = false;
     bool synchronous = false;      // each change is in the store when its call returns
     int64_t commit_ns = 1'000'000'000;  // what is not there yet is not older
+    // Of held groups a kernel may keep names: never, while nobody else uses the volume, or always (for simulations).
+    enum class Names : uint8_t { never, alone, always } names = Names::never;
 };
 
 struct CreateRequest {
@@ -262,12 +264,13 @@ public:
     // False: the lease window has passed; nothing may be answered from memory until it is true again.
     bool is_in_window() const;
 
-    // --- answers that may be kept, by the kernel; for how long, in ns.  Where nobody else can be: long.  Elsewhere names
-    // never, for no kernel can be told to forget one without waiting, or doing harm (fs/fuse/README.md); an inode that
+    // --- answers that may be kept, by the kernel; for how long, in ns.  Where nobody else can be: long.  Elsewhere an inode that
     // was read since a moment for a little, while the group it is in is held, or until that is broken.  Who hears
     // of that must not wait, and once it returns nobody keeps them.  Nothing is promised to nobody (null: it is not called
-    // any more once this returns).
-    int64_t keep_name_ns() const;
+    // any more once this returns).  A name for less, and only as options.names says, for no kernel can be told to forget one
+    // without waiting, or doing harm (fs/fuse/README.md): who lets go of the group waits.
+    int64_t keep_name_ns() const;  // whatever it is
+    int64_t keep_name(const Inode& found, uint64_t since);
     uint64_t moment() const;
     int64_t promise(const Inode& inode, uint64_t since);
     bool is_promised(const Inode& inode) const;

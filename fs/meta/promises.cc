@@ -1,5 +1,7 @@
 #include "fs/meta/promises.h"
 
+#include <algorithm>
+
 namespace meshfs {
 
 void Promises::on_broken(Broken broken) {
@@ -22,6 +24,32 @@ bool Promises::is_made(const std::string& group, Ino inode) {
     MutexLock lock(mutex_);
     auto found = groups_.find(group);
     return found != groups_.end() && found->second.contains(inode);
+}
+
+bool Promises::keep_names(const std::string& group, uint64_t since, int64_t until) {
+    if (!is_heard_) return false;
+    MutexLock lock(mutex_);
+    if (moment_ != since) return false;
+    auto found = names_until_.find(group);
+    if (found == names_until_.end() && names_until_.size() >= kGroupsMax) return false;
+    int64_t& kept = found == names_until_.end() ? names_until_[group] : found->second;
+    kept = std::max(kept, until);
+    last_until_ = std::max<int64_t>(last_until_, until);
+    return true;
+}
+
+int64_t Promises::names_kept_until(const std::string& group) {
+    if (!is_heard_ || last_until_ == 0) return 0;
+    MutexLock lock(mutex_);
+    auto found = names_until_.find(group);
+    return found == names_until_.end() ? 0 : found->second;
+}
+
+void Promises::forget_names(int64_t before) {
+    if (last_until_ == 0) return;
+    MutexLock lock(mutex_);
+    std::erase_if(names_until_, [before](const auto& kept) { return kept.second < before; });
+    if (names_until_.empty()) last_until_ = 0;
 }
 
 void Promises::let_go(const std::string& group) {

@@ -1,9 +1,11 @@
-// Inodes the kernel may keep for a moment, since they were read of held groups.
+// Inodes and names the kernel may keep for a moment, since they were read of held groups.
 //
 // A group that is held is changed by nobody else until it is let go of.  So what was read of it may be kept until then,
 // or until the session's window ends; and who lets go of it breaks, before anybody else can have it, what was promised
 // of it.  A promise is made after the reading, and only if no group came or went in between: what was read may have
 // been of before.
+//
+// Names cannot be taken back (fs/fuse/README.md).  They are kept until a moment, for which waits who lets go of the group.
 //
 // Threads: any.
 #pragma once
@@ -33,6 +35,10 @@ public:
     // Of a group that is held.  False: a group came or went since that moment, or nobody listens, or too many are promised.
     bool make(const std::string& group, Ino inode, uint64_t since);
     bool is_made(const std::string& group, Ino inode);
+    // Names of that group, by boot_ns().  False: as make().
+    bool keep_names(const std::string& group, uint64_t since, int64_t until);
+    int64_t names_kept_until(const std::string& group);  // 0: none are
+    void forget_names(int64_t before);                   // those kept until then
     void taken() { ++moment_; }
     void let_go(const std::string& group);
     void break_all();
@@ -46,6 +52,9 @@ private:
     Mutex mutex_;
     std::unordered_map<std::string, std::unordered_set<Ino>> groups_ GUARDED_BY(mutex_);
     size_t inodes_ GUARDED_BY(mutex_) = 0;
+    static constexpr size_t kGroupsMax = 1u << 16;
+    std::unordered_map<std::string, int64_t> names_until_ GUARDED_BY(mutex_);
+    std::atomic<int64_t> last_until_{0};  // of them
     std::atomic<bool> is_heard_{false};
     Mutex telling_mutex_;
     Broken broken_ GUARDED_BY(telling_mutex_);

@@ -34,6 +34,7 @@ public:
         GroupView group = TRY(change_->read(object_, {})), header = TRY(change_->read(header_object, {}));
         if (group.about.directory != directory || header.about.directory != directory) return fail(ERESTART);
         if (TRY(read_upper_half()) == 0) return {};
+        core_.held.wait_for_names(object_);  // the new group is free at first
 
         about_ = {.group = TRY(core_.births.next(*core_.session, *core_.numbers)),
                   .directory = directory,
@@ -107,6 +108,7 @@ private:
 
 void split_if_large(MetaCore& core, const ObjectName& object) {
     auto names = ops::count_names(core, object);
+    if (names.ok() && *names > core.options.split_names / 2) core.held.keep_no_names(object);
     if (!names.ok() || *names <= core.options.split_names) return;
     auto status = joint_change(core, [&] { return Split(core, object).once(); });
     if (!status.ok()) log_warning("a directory's range could not be split", {{"object", object.name}, {"error", status.error().text()}});

@@ -118,7 +118,7 @@ Status VfsCore::stop() {
 Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
     note_flags(inode);
     Attributes a;
-    a.name_valid_ns = meta.keep_name_ns();
+    a.name_valid_ns = since ? meta.keep_name(inode, *since) : meta.keep_name_ns();
     a.valid_ns = since ? meta.promise(inode, *since) : a.name_valid_ns;
     a.blocks = (inode.map.bytes + kSector - 1) / kSector;
     if (auto file = inode.is_file() ? open_inodes->find(inode.ino) : nullptr) {
@@ -142,6 +142,13 @@ Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
         if (auto atime = directory_atimes.of(inode.ino)) inode.atime = std::max(inode.atime, *atime);
     if (inode.ino == settings.root) inode.ino = kRootIno;
     a.inode = std::move(inode);
+    return a;
+}
+
+// Linux takes what it is told of what was made for new, even if it has been told since to forget that: kept as names are, or not.
+Attributes VfsCore::attributes_of_new(Inode inode, uint64_t since) {
+    Attributes a = attributes_of(std::move(inode), since);
+    a.valid_ns = std::min(a.valid_ns, a.name_valid_ns);
     return a;
 }
 

@@ -38,6 +38,7 @@ public:
     // What stat shows of an inode just read: with what this mount has not published yet.
     // since: Meta::moment() before that; none: it may be older by now, and on a shared store nobody is to keep it.
     Attributes attributes_of(Inode inode, std::optional<uint64_t> since = {});
+    Attributes attributes_of_new(Inode inode, uint64_t since);
     Result<Attributes> fresh_attributes(Ino ino);
 
     Status check_writable() const { return settings.read_only ? Status(fail(EROFS)) : Status(); }
@@ -79,7 +80,7 @@ public:
     // A new file's handle.  `file` counts as a use, which the handle takes over.
     std::pair<uint64_t, std::shared_ptr<Handle>> add_handle(const Caller& caller, std::shared_ptr<OpenInode> file,
                                                             int flags);
-    Result<OpenedFile> open_new(const Caller& caller, Ino ino, int flags);
+    Result<OpenedFile> open_new(const Caller& caller, const Inode& made, int flags, uint64_t since);
     OpenedFile served_opened(const ServedEdge& edge, const Caller& caller, ServedPrefix::Found found, int flags);
     Status try_lock(Ino ino, const FileLock& wanted, FileLock* conflict);
     void drop_locks(Ino ino, FileLock::Family family, uint64_t owner);

@@ -62,6 +62,7 @@ private:
 };
 
 constexpr int64_t kChanges = 5;
+constexpr int64_t kNameKeptNs = kNsPerSecond / 2;
 
 class KernelCaches : public testing::Test {
 protected:
@@ -168,6 +169,34 @@ TEST_F(KernelCaches, NeverShowWhatWasOverBeforeTheLook) {
         for (auto& reader : readers) reader.join();
     }
     EXPECT_GT(kernel.kept(), 0u);
+}
+
+// Names cannot be taken back: who comes waits until they are over.
+TEST(KernelsOfAMountAlone, KeepNamesAndWhatIsMade) {
+    auto cluster = std::make_shared<MemoryCluster>();
+    MemoryStore store(cluster);
+    must(format_volume(store, Clock::system(), {.lease_seconds = 5}));
+    store.stop();
+    Mount a(cluster, VfsSettings{}, MetaOptions{.hold = true, .names = MetaOptions::Names::alone});
+    a.vfs->set_invalidator({.attributes_at_once = [](const std::vector<Ino>&) {}});
+    ASSERT_OK(a.mkdir("/first"));  // the group is taken
+    Attributes d = must(a.mkdir("/d"));
+    EXPECT_EQ(d.name_valid_ns, kNameKeptNs);
+    EXPECT_EQ(d.valid_ns, kNameKeptNs);
+    auto opened = must(a.create("/d/f", O_RDWR | O_CREAT));
+    EXPECT_EQ(opened.attributes.name_valid_ns, kNameKeptNs);
+    EXPECT_EQ(opened.attributes.valid_ns, kNameKeptNs);
+    a.vfs->release(opened.handle, false);
+
+    Mount b(cluster, VfsSettings{}, MetaOptions{.hold = true, .names = MetaOptions::Names::alone});
+    ASSERT_OK(a.vfs->syncfs());
+    const int64_t told = Clock::system().boot_ns();
+    EXPECT_EQ(must(a.vfs->lookup(a.root, d.inode.ino, "f")).name_valid_ns, kNameKeptNs);
+    ASSERT_OK(b.vfs->unlink(b.root, d.inode.ino, "f"));
+    EXPECT_GT(Clock::system().boot_ns() - told, kNameKeptNs);
+    EXPECT_EQ(must(a.mkdir("/e")).name_valid_ns, 0);
+    EXPECT_EQ(must(b.mkdir("/g")).name_valid_ns, 0);
+    a.vfs->set_invalidator({});
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ Result<Attributes> Vfs::mknod(const Caller& caller, Ino directory, std::string_v
     uint64_t since = meta_.moment();
     Inode made = TRY(meta_.create(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->attributes_of(std::move(made), since);
+    return core_->attributes_of_new(std::move(made), since);
 }
 
 Result<Attributes> Vfs::mkdir(const Caller& caller, Ino directory, std::string_view name, uint32_t mode) {
@@ -106,7 +106,7 @@ Result<Attributes> Vfs::mkdir(const Caller& caller, Ino directory, std::string_v
     uint64_t since = meta_.moment();
     Inode made = TRY(meta_.mkdir(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->attributes_of(std::move(made), since);
+    return core_->attributes_of_new(std::move(made), since);
 }
 
 Result<Attributes> Vfs::symlink(const Caller& caller, std::string_view target, Ino directory,
@@ -120,7 +120,7 @@ Result<Attributes> Vfs::symlink(const Caller& caller, std::string_view target, I
     uint64_t since = meta_.moment();
     Inode made = TRY(meta_.create(request));
     core_->changed_name(caller, directory, name, Change::Kind::created, made.ino);
-    return core_->attributes_of(std::move(made), since);
+    return core_->attributes_of_new(std::move(made), since);
 }
 
 Result<std::string> Vfs::readlink(const Caller&, Ino ino) {
@@ -147,7 +147,7 @@ Result<Attributes> Vfs::link(const Caller& caller, Ino ino, Ino directory, std::
     Inode linked = TRY(meta_.link(ino, directory, name));
     core_->changed_name(caller, directory, name, Change::Kind::created, ino);
     core_->changed_inode(!caller.check, ino);
-    return core_->attributes_of(std::move(linked), since);
+    return core_->attributes_of_new(std::move(linked), since);
 }
 
 Status Vfs::unlink(const Caller& caller, Ino directory, std::string_view name) {
@@ -260,10 +260,11 @@ Result<OpenedFile> Vfs::create(const Caller& caller, Ino directory, std::string_
     mode = (mode & ~static_cast<uint32_t>(S_IFMT)) | S_IFREG;
     auto request = TRY(request_for(*core_, caller, directory, name, mode));
     for (int race = 0; race < kRaces; ++race) {
+        uint64_t since = meta_.moment();
         auto made = meta_.create(request);
         if (made) {
             core_->changed_name(caller, directory, name, Change::Kind::created, made->ino);
-            return core_->open_new(caller, made->ino, flags);
+            return core_->open_new(caller, *made, flags, since);
         }
         if (made.code() != EEXIST || (flags & O_EXCL) != 0) return made.error();
         // Another mount or a plugin was faster than the kernel's look.

@@ -95,22 +95,22 @@ Result<OpenedFile> Vfs::open(const Caller& caller, Ino ino, int flags) {
 }
 
 // A file this mount has just made: nobody can forbid it to its maker, whatever its mode.
-Result<OpenedFile> VfsCore::open_new(const Caller& caller, Ino ino, int flags) {
-    auto used = TRY(open_inodes->use(ino));
-    auto inode = used.inode ? Result<Inode>(std::move(*used.inode)) : meta.get(ino);
+Result<OpenedFile> VfsCore::open_new(const Caller& caller, const Inode& made, int flags, uint64_t since) {
+    auto used = TRY(open_inodes->use(made.ino));
+    auto inode = used.inode ? Result<Inode>(std::move(*used.inode)) : meta.get(made.ino);
     if (!inode) {
         open_inodes->done(used.file);
         return inode.error();
     }
     note_inode(*used.file, *inode);
     used.file->is_new = true;
-    open_inodes->remember(ino, used.file->version.load());
+    open_inodes->remember(made.ino, used.file->version.load());
     OpenedFile opened;
     auto [number, handle] = add_handle(caller, used.file, flags);
     opened.handle = number;
     opened.direct_io = (flags & O_DIRECT) != 0 || (is_shared && handle->appends() && handle->writes());
-    // Promised to nobody: the kernel takes what CREATE says for new even if it was told since to forget it (version 0).
-    opened.attributes = attributes_of(std::move(*inode));
+    inode->from = made.from;
+    opened.attributes = attributes_of_new(std::move(*inode), since);
     return opened;
 }
 

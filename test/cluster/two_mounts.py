@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -141,11 +142,14 @@ def test_a_name_made_here_is_there(a, b, rounds):
         assert not exists(here.path(name + "-moved"))
 
 
+def count(mount, operation):
+    """How often the kernel has asked that."""
+    return sum(o["count"] for o in mount.status()["operations"] if o["name"] == operation)
+
+
 def looks(mount):
     """How often the kernel has asked for attributes alone."""
-    told = json.loads(subprocess.run([mount.arguments.meshfs, "status", "--json", mount.folder], check=True,
-                                     stdout=subprocess.PIPE).stdout)
-    return sum(o["count"] for o in told["operations"] if o["name"] == "getattr")
+    return count(mount, "getattr")
 
 
 def test_what_the_kernel_keeps_is_taken_back(a, b, rounds):
@@ -171,6 +175,41 @@ def test_what_the_kernel_keeps_is_taken_back(a, b, rounds):
         assert not exists(a.path(directory, "f")) and exists(a.path(directory, "g"))
         for file in opened:
             os.close(file)
+
+
+def test_who_comes_second_changes_no_name_that_is_kept(a, b, rounds):
+    """A mount that is alone lets its kernel keep names, and gives nothing up before that is over."""
+    for i in range(min(rounds, 5)):
+        a.umount()
+        b.umount()
+        a.mount()
+        os.makedirs(a.path(f"second{i}", "d"))
+        write(a.path(f"second{i}", "d", "f"), b"")
+        before = count(a, "lookup")
+        for _ in range(50):
+            os.stat(a.path(f"second{i}", "d", "f"))
+        if i == 0:
+            assert count(a, "lookup") - before < 100, "a mount alone keeps no names"
+        b.mount()
+        is_over = threading.Event()
+
+        def look():
+            while not is_over.is_set():
+                exists(a.path(f"second{i}", "d", "f"))
+                exists(a.path(f"second{i}", "e", "g"))
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            os.rename(b.path(f"second{i}", "d", "f"), b.path(f"second{i}", "d", "g"))
+            assert not exists(a.path(f"second{i}", "d", "f")) and exists(a.path(f"second{i}", "d", "g"))
+            os.rename(b.path(f"second{i}", "d"), b.path(f"second{i}", "e"))
+            assert not exists(a.path(f"second{i}", "d")) and exists(a.path(f"second{i}", "e", "g"))
+            os.unlink(b.path(f"second{i}", "e", "g"))
+            assert not exists(a.path(f"second{i}", "e", "g"))
+        finally:
+            is_over.set()
+            looking.join()
 
 
 def test_what_is_mounted_inside_stays(a, b, rounds):

@@ -51,10 +51,11 @@ Status Client::mount() {
         auto meta = Meta::open(*store_, Clock::system(),
                                {.host = "client" + std::to_string(number_), .background = false,
                                 .split_names = shared_.split_names, .hold = shared_.hold,
-                                .synchronous = shared_.synchronous});
+                                .synchronous = shared_.synchronous,
+                                .names = shared_.keeps_names ? MetaOptions::Names::always : MetaOptions::Names::never});
         if (meta.ok()) {
             meta_ = std::move(meta).value();
-            kernel_ = std::make_unique<Kernel>(*meta_, shared_.has_deaf_kernels);
+            kernel_ = std::make_unique<Kernel>(*meta_, shared_.scheduler.random(), shared_.has_deaf_kernels, shared_.late_ns_max);
             if (shared_.owes) debtor_ = std::make_unique<Debtor>(*meta_, shared_.never_pays);
             return {};
         }
@@ -183,6 +184,7 @@ void Client::do_some(size_t count) {
     for (size_t i = 0; i < count && !is_over_; ++i) {
         freeze_sometimes();
         Operation op = draw();
+        if (shared_.keeps_names && !op.is_look() && random.chance(0.5)) look_before(op);
         Operation::Seen file = ask(op).seen;
         Ino seen = file.ino;
         if (shared_.owes && seen != Ino{} && !file.is_directory && random.chance(0.5))
@@ -194,6 +196,15 @@ void Client::do_some(size_t count) {
         if (random.chance(0.15)) commit();
         if (random.chance(0.1)) Clock::system().sleep_ns(static_cast<int64_t>(random.below(4 * kNsPerSecond)));
     }
+}
+
+// As kernels do; and what they keep then is looked at later.
+void Client::look_before(const Operation& op) {
+    looks_.push_back({.kind = Kind::lookup, .directory = op.directory, .name = op.name});
+    ask(looks_.back());
+    if (op.kind != Kind::rename) return;
+    looks_.push_back({.kind = Kind::lookup, .directory = op.to_directory, .name = op.to_name});
+    ask(looks_.back());
 }
 
 Operation& Client::ask(Operation op) {

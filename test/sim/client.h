@@ -26,6 +26,8 @@ struct Shared {
     bool hold = true, synchronous = false;
     bool owes = false;              // modes are set later, where nobody else can look
     bool never_pays = false;        // and not even then
+    bool keeps_names = false;       // kernels do
+    int64_t late_ns_max = 0;        // and are so late with it
     bool has_deaf_kernels = false;  // they keep what was promised when it is taken back
     uint64_t moment = 0;  // counts questions and answers
     // Numbers anybody was told; operations go to these.
@@ -52,6 +54,7 @@ public:
     // happened, and what it saw may have been just that.
     void forget_uncommitted();
     uint64_t kept() const { return kernel_ ? kernel_->kept() : 0; }  // answers that came from the kernel's memory
+    uint64_t names_kept() const { return kernel_ ? kernel_->names_kept() : 0; }
     uint64_t owed() const { return debtor_ ? debtor_->owed() : 0; }  // changes that it put off
     bool is_lost() const;  // died, was declared dead, or was told that changes of its were lost
     // Walks the whole tree with lookups, lists and gets, as operations.
@@ -63,6 +66,7 @@ public:
 
 private:
     Operation draw();
+    void look_before(const Operation& op);
     void freeze_sometimes();  // between two operations: the next may be answered from memory
     void answer(Operation& op);
     std::string draw_name();

@@ -1,7 +1,7 @@
 // sim --seed N          one run, with its history
 // sim --seeds N [--from M] [--jobs J]   N runs; prints the failures and the command that replays the first
 // sim --broken WHAT     the same with a kind of guards removed (key, xattr, absent), or kernels that keep what was
-//                       promised when it is taken back (kernels), or nothing owed is paid (debts): must fail
+//                       promised when it is taken back (kernels), or names for a minute (late), or nothing owed is paid (debts): must fail
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,7 +27,7 @@ struct Arguments {
 
 int usage() {
     std::fprintf(stderr,
-                 "usage: sim --seed N | --seeds N [--from M] [--jobs J] [--broken key|xattr|absent|kernels|debts]\n"
+                 "usage: sim --seed N | --seeds N [--from M] [--jobs J] [--broken key|xattr|absent|kernels|late|debts]\n"
                  "Simulates several mounts on one store.  With --broken it succeeds if a seed fails.\n");
     return 2;
 }
@@ -46,6 +46,7 @@ bool parse(int argc, char** argv, Arguments& a) {
             else if (value == "xattr") a.planted = Planted::no_xattr_guards;
             else if (value == "absent") a.planted = Planted::no_absent_guards;
             else if (value == "kernels") a.planted = Planted::deaf_kernels;
+            else if (value == "late") a.planted = Planted::late_kernels;
             else if (value == "debts") a.planted = Planted::unpaid_debts;
             else return false;
         } else if (!is_number) {
@@ -80,7 +81,7 @@ int show_one(const Arguments& a) {
 
 struct Totals {
     uint64_t runs = 0, bad = 0, undecided = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0,
-             store_calls = 0, nameless = 0, merged = 0, kept = 0, owed = 0;
+             store_calls = 0, nameless = 0, merged = 0, kept = 0, names_kept = 0, owed = 0;
     uint64_t first_bad = UINT64_MAX;
 };
 
@@ -100,6 +101,7 @@ void run_some(const Arguments& a, uint64_t part, Totals& t) {
         t.nameless += outcome.nameless;
         t.merged += outcome.merged;
         t.kept += outcome.kept;
+        t.names_kept += outcome.names_kept;
         t.owed += outcome.owed;
         if (outcome.is_undecided) std::printf("seed %llu undecided\n", static_cast<unsigned long long>(seed));
         if (outcome.is_good && replays) continue;
@@ -144,19 +146,20 @@ int run_many(const Arguments& a) {
         }
         sum.runs += t.runs, sum.bad += t.bad, sum.undecided += t.undecided, sum.operations += t.operations;
         sum.uncertain += t.uncertain, sum.deaths += t.deaths, sum.faults += t.faults, sum.store_calls += t.store_calls;
-        sum.nameless += t.nameless, sum.merged += t.merged, sum.kept += t.kept, sum.owed += t.owed;
+        sum.nameless += t.nameless, sum.merged += t.merged, sum.kept += t.kept, sum.names_kept += t.names_kept, sum.owed += t.owed;
         sum.first_bad = std::min(sum.first_bad, t.first_bad);
     }
     double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     std::printf(
         "%llu seeds, %llu failed, %llu undecided; %llu operations (%llu uncertain), %llu store calls, %llu "
         "faults, "
-        "%llu deaths, %llu answers from kernels' memory, %llu changes owed, %llu groups without a name removed, %llu ranges merged; %.0f s\n",
+        "%llu deaths, %llu answers from kernels' memory (%llu by name), %llu changes owed, %llu groups without a name removed, %llu ranges merged; %.0f s\n",
         static_cast<unsigned long long>(sum.runs), static_cast<unsigned long long>(sum.bad),
         static_cast<unsigned long long>(sum.undecided), static_cast<unsigned long long>(sum.operations),
         static_cast<unsigned long long>(sum.uncertain), static_cast<unsigned long long>(sum.store_calls),
         static_cast<unsigned long long>(sum.faults), static_cast<unsigned long long>(sum.deaths),
-        static_cast<unsigned long long>(sum.kept), static_cast<unsigned long long>(sum.owed),
+        static_cast<unsigned long long>(sum.kept), static_cast<unsigned long long>(sum.names_kept),
+        static_cast<unsigned long long>(sum.owed),
         static_cast<unsigned long long>(sum.nameless),
         static_cast<unsigned long long>(sum.merged), seconds);
     if (sum.first_bad != UINT64_MAX)

@@ -66,6 +66,7 @@ std::function<Mutation(const Mutation&)> filter_of(Planted planted) {
     switch (planted) {
         case Planted::nothing:
         case Planted::deaf_kernels:
+        case Planted::late_kernels:
         case Planted::unpaid_debts: return nullptr;
         case Planted::no_key_guards: return [](auto& m) { return without_guards(m, Guard::Kind::key_is); };
         case Planted::no_xattr_guards: return [](auto& m) { return without_guards(m, Guard::Kind::xattr_is); };
@@ -149,6 +150,9 @@ private:
         if (shared_.owes) faults.late_ns_max = 0, faults.slow_ns_max = std::min(faults.slow_ns_max, kNsPerSecond / 2);
         shared_.never_pays = options_.planted == Planted::unpaid_debts;
         shared_.has_deaf_kernels = options_.planted == Planted::deaf_kernels;
+        shared_.keeps_names = shared_.hold && Random(options_.seed ^ 0x6e616d65).chance(0.5);
+        shared_.is_narrow |= shared_.keeps_names && Random(options_.seed ^ 0x6e61).chance(0.5);
+        shared_.late_ns_max = options_.planted == Planted::late_kernels ? 60 * kNsPerSecond : kNsPerSecond;
         const size_t count = random.between(2, 3);
         for (uint32_t number = 1; number <= count; ++number) {
             clients_.push_back(std::make_unique<Client>(shared_, number, faults));
@@ -181,7 +185,7 @@ private:
         for (auto& client : clients_) {
             outcome_.store_calls += client->store().calls();
             outcome_.faults += client->store().faults_drawn();
-            outcome_.kept += client->kept();
+            outcome_.kept += client->kept(), outcome_.names_kept += client->names_kept();
             outcome_.owed += client->owed();
             if (!scheduler_.is_dead(client->number())) continue;
             client->reap();

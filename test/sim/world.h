@@ -7,7 +7,7 @@
 namespace meshfs::sim {
 
 // What is broken on purpose, to see that the simulation finds it.
-enum class Planted : uint8_t { nothing, no_key_guards, no_xattr_guards, no_absent_guards, deaf_kernels, unpaid_debts };
+enum class Planted : uint8_t { nothing, no_key_guards, no_xattr_guards, no_absent_guards, deaf_kernels, late_kernels, unpaid_debts };
 
 struct WorldOptions {
     uint64_t seed = 1;
@@ -23,7 +23,8 @@ struct Outcome {
     uint64_t store_calls = 0, operations = 0, uncertain = 0, deaths = 0, faults = 0;
     uint64_t nameless = 0;  // groups that gc found without a name
     uint64_t merged = 0;    // ranges, by clients, of directories that are there at the end
-    uint64_t kept = 0;      // answers of kernels from memory
+    uint64_t kept = 0;      // answers of kernels from memory,
+    uint64_t names_kept = 0;  // by a name that they had
     uint64_t owed = 0;      // changes that were put off
     uint64_t seconds_simulated = 0;
 };

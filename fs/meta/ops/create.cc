@@ -14,10 +14,12 @@ Result<Inode> create(MetaCore& core, const CreateRequest& request) {
     if (inode.is_directory()) return fail(EINVAL);
     std::string key = name_key(request.name);
     GroupId group;
+    std::optional<GroupId> whole;
     TRY(change_group(core, {.directory = request.directory, .name = request.name, .request_id = request.request_id},
                      {.keys = {key}}, [&](GroupChange& change) -> Status {
         if (change.key(key) != nullptr) return fail(EEXIST);
         group = change.view().group();
+        whole = change.view().about.if_whole();
         Slot slot = TRY(change.new_slot());
         inode.ino = ino_of({group, slot});
         Dentry dentry{.ino = inode.ino, .type = inode.mode & S_IFMT, .slot = slot, .anchor = slot, .inode = inode};
@@ -27,7 +29,7 @@ Result<Inode> create(MetaCore& core, const CreateRequest& request) {
         return {};
     }));
     core.hints.put(inode.ino, group, request.name);
-    inode.from = {group};
+    inode.from = {group, whole};
     return inode;
 }
 

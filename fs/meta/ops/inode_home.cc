@@ -137,7 +137,7 @@ Inode whole_directory(const About& about, bool is_dead, InodeRecord record, Ino 
     if (sum.mtime > record.mtime_set) inode.mtime = std::max(inode.mtime, sum.mtime);
     inode.ctime = std::max(inode.ctime, sum.mtime);
     inode.parent = parent;
-    if (about.end.empty()) inode.from = {about.group};
+    if (about.end.empty()) inode.from.group = about.group;
     inode.names = sum.names > 0 ? static_cast<uint64_t>(sum.names) : 0;
     auto subdirectories = std::clamp<int64_t>(sum.subdirectories, 0, UINT32_MAX - 2);
     inode.links = is_dead ? 0 : 2 + static_cast<uint32_t>(subdirectories);
@@ -213,7 +213,7 @@ Result<Home> find_home(MetaCore& core, Ino ino) {
 Result<Dentry> dentry_at(const Home& home, Ino ino, const GroupView& view) {
     auto dentry = TRY(view.record(decode_dentry, home.key));
     if (!dentry || dentry->ino != ino || dentry->kind != Dentry::Kind::file) return fail(ENOENT);
-    dentry->inode.from = {view.group()};
+    dentry->inode.from.group = view.group();
     return std::move(*dentry);
 }
 
@@ -267,7 +267,7 @@ std::optional<Inode> look_at(MetaCore& core, const Home& home, Ino ino) {
         auto dentry = known(copy, decode_dentry, home.key);
         if (!dentry || dentry->ino != ino || dentry->kind != Dentry::Kind::file) return false;
         found = std::move(dentry->inode);
-        found->from = {home.group};
+        found->from.group = home.group;
         return true;
     });
     return found;

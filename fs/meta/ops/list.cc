@@ -70,7 +70,7 @@ private:
         if (r_.with_inodes && dentry->kind == Dentry::Kind::file) {
             core_.hints.put(dentry->ino, view.group(), entry.name);
             entry.inode = std::move(dentry->inode);
-            entry.inode->from = {view.group()};
+            entry.inode->from = {view.group(), view.about.if_whole()};
         }
         page_.entries.push_back(std::move(entry));
     }

@@ -8,6 +8,7 @@ namespace {
 
 struct Found {
     GroupId group{};
+    std::optional<GroupId> whole;  // the same, if all names are in it
     std::optional<Dentry> dentry;  // none: no such name
 };
 
@@ -22,6 +23,7 @@ std::optional<Found> look(MetaCore& core, Ino directory, std::string_view name, 
         auto value = copy.value(key);
         if (!value) return false;
         found.group = about->group;
+        found.whole = about->if_whole();
         if (*value == nullptr) return true;
         auto dentry = decode_dentry(**value);
         if (!dentry.ok()) return false;
@@ -35,16 +37,16 @@ Result<Found> find(MetaCore& core, Ino directory, std::string_view name) {
     std::string key = name_key(name);
     if (auto found = look(core, directory, name, key)) return std::move(*found);
     auto view = TRY(read_range(core, directory, name, {.keys = {key}}));
-    return Found{.group = view.group(), .dentry = TRY(view.record(decode_dentry, key))};
+    return Found{.group = view.group(), .whole = view.about.if_whole(), .dentry = TRY(view.record(decode_dentry, key))};
 }
 
-Result<Inode> lookup_once(MetaCore& core, Ino directory, std::string_view name) {
-    auto [group, dentry] = TRY(find(core, directory, name));
+Result<Inode> inode_of(MetaCore& core, std::string_view name, Found& found) {
+    auto& dentry = found.dentry;
     if (!dentry) return fail(ENOENT);
     switch (dentry->kind) {
         case Dentry::Kind::file:
-            core.hints.put(dentry->ino, group, name);
-            dentry->inode.from = {group};
+            core.hints.put(dentry->ino, found.group, name);
+            dentry->inode.from.group = found.group;
             return std::move(dentry->inode);
         case Dentry::Kind::directory: {
             auto inode = TRY(read_directory(core, dentry->ino));
@@ -60,6 +62,13 @@ Result<Inode> lookup_once(MetaCore& core, Ino directory, std::string_view name) 
         }
     }
     return fail(EIO);
+}
+
+Result<Inode> lookup_once(MetaCore& core, Ino directory, std::string_view name) {
+    Found found = TRY(find(core, directory, name));
+    Inode inode = TRY(inode_of(core, name, found));
+    inode.from.names = found.whole;
+    return inode;
 }
 
 }  // namespace

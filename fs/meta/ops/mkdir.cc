@@ -44,12 +44,13 @@ Status make_header(MetaCore& core, const Inode& inode, const PlaceRecord& place,
 
 // The name, in that slot.  ERESTART: the range was split, and another group has it now.
 Status add_directory(MetaCore& core, const CreateRequest& request, const std::string& key, const Inode& inode,
-                     Place place) {
+                     Place place, std::optional<GroupId>& whole) {
     return change_group(
         core, {.directory = request.directory, .name = request.name, .request_id = request.request_id},
         {.keys = {key}}, [&](GroupChange& change) -> Status {
             if (change.key(key) != nullptr) return fail(EEXIST);
             if (change.view().group() != place.group) return fail(ERESTART);
+            whole = change.view().about.if_whole();
             Dentry dentry{.kind = Dentry::Kind::directory,
                           .ino = inode.ino,
                           .type = S_IFDIR,
@@ -63,9 +64,9 @@ Status add_directory(MetaCore& core, const CreateRequest& request, const std::st
 }
 
 Status name_directory(MetaCore& core, const CreateRequest& request, const std::string& key,
-                      const Inode& inode, Place place) {
+                      Inode& inode, Place place) {
     for (;;) {
-        auto status = add_directory(core, request, key, inode, place);
+        auto status = add_directory(core, request, key, inode, place, inode.from.names);
         if (status.code() != ERESTART) return status;
         place = TRY(reserve_place(core, request, key));
         TRY(change_group(core, {.object = group_object(place_of(inode.ino).group)}, {.keys = {kPlaceKey}},
@@ -105,7 +106,7 @@ Result<Inode> mkdir(MetaCore& core, const CreateRequest& request) {
     core.births.settled(group);
     inode.links = 2;
     inode.parent = request.directory;
-    inode.from = {group};
+    inode.from.group = group;
     return inode;
 }
 
