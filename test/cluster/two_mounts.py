@@ -276,6 +276,31 @@ def test_two_in_one_directory(a, b, rounds):
     assert sum(told["recalls"] for told in leases) > 0, leases
 
 
+def test_each_looks_at_and_removes_what_the_other_made(a, b, rounds):
+    """In turns without a pause: what a pipe tells is there when it is told, and gone once the other has removed it."""
+    os.mkdir(a.path("both"))
+    to_a, to_b = os.pipe(), os.pipe()
+
+    def worker(mount, mark, told, tells):
+        with os.fdopen(told, "r") as told, os.fdopen(tells, "w", buffering=1) as tells:
+            for i in range(rounds):
+                write(mount.path("both", f"{mark}{i}"), f"{mark}{i}".encode())
+                print(f"{mark}{i}", file=tells)
+                other = told.readline().strip()
+                assert i == 0 or not exists(mount.path("both", f"{mark}{i - 1}")), f"{mark}{i - 1} is shown, and was removed"
+                assert os.stat(mount.path("both", other)).st_size == len(other)
+                assert read(mount.path("both", other)) == other.encode()
+                if i % 16 == 0:
+                    assert other in os.listdir(mount.path("both"))
+                os.unlink(mount.path("both", other))
+                assert not exists(mount.path("both", other))
+
+    assert together(lambda: worker(a, "a", to_a[0], to_b[1]), lambda: worker(b, "b", to_b[0], to_a[1])) == [0, 0]
+    for end in (*to_a, *to_b):
+        os.close(end)
+    assert os.listdir(a.path("both")) == os.listdir(b.path("both")) == []
+
+
 # --- bytes: close to open
 
 
