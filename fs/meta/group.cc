@@ -56,17 +56,18 @@ Result<GroupView> read_group(MetaCore& core, const ObjectName& object, const Wan
         bool is_in_use = view.lease.kind == Lease::Kind::exclusive && (view.lease.flags & Lease::write_through) == 0 &&
                          !view.lease.is_kept_by(core.session_id());
         if (!is_in_use || reading.may_read(view.lease)) return view;
-        // Nobody else can have an embedded store: who had the group is dead.  What is in the store is whole, but for an
-        // operation that it had begun, and who only reads must not finish that.
-        if (!core.session && core.store.is_exclusive()) {
+        // A mount that only reads judges nobody: what a silent one had not written, nobody has seen.  Nobody else can have an
+        // embedded store: who had the group is dead.
+        bool is_left = !core.session && core.store.is_exclusive();
+        if (!core.session && (view.lease.flags & Lease::kept) != 0) {
+            if (since == 0) since = core.clock.boot_ns();
+            is_left |= core.clock.boot_ns() - since > core.volume.lease_seconds * kNsPerSecond;
+        }
+        // What is in the store is whole, but for an operation that was begun, and who only reads must not finish that.
+        if (is_left) {
             if (!TRY(is_half_done(core, object, view.lease))) return view;
             return fail(EBUSY, "object " + object.name + " is half changed by a mount that died; mount the volume once, not "
                                                          "read-only, and it is finished");
-        }
-        // A mount that only reads judges nobody: what a silent one had not written, nobody has seen.
-        if (!core.session && (view.lease.flags & Lease::kept) != 0) {
-            if (since == 0) since = core.clock.boot_ns();
-            if (core.clock.boot_ns() - since > core.volume.lease_seconds * kNsPerSecond) return view;
         }
         TRY(reading.wait(core, object, view.lease));
     }

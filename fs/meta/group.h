@@ -37,6 +37,10 @@ struct GroupView {
         auto found = answer.keys.find(name);
         return found == answer.keys.end() ? nullptr : &found->second;
     }
+    void guard(Mutation& m, const std::string& name) const {  // that it is so still
+        const std::string* value = key(name);
+        m.key_is(name, value != nullptr ? std::optional(*value) : std::nullopt);
+    }
     // Its record; none: absent; EIO with object and key.
     template <class Decode>
     auto record(Decode decode, const std::string& name) const

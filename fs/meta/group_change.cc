@@ -142,10 +142,10 @@ private:
         has_shrunk_ = false;
         Mutation m(object_);
         m.xattr_is(kLeaseXattr, view.lease_value);
-        guard(m, view, lane_key_);
+        view.guard(m, lane_key_);
         for (const auto& key : wanted_.keys)
             if (std::find(change.unguarded_.begin(), change.unguarded_.end(), key) == change.unguarded_.end())
-                guard(m, view, key);
+                view.guard(m, key);
         auto lease = view.lease.is_free() ? core_.held.wants(object_, view.lease.epoch + 1) : std::nullopt;
         if (lease) m.set_xattr(kLeaseXattr, encode(*lease));
         if (lease || change.has_reserved_) m.xattr_is(kAboutXattr, view.about_value);
@@ -173,11 +173,6 @@ private:
         return m;
     }
 
-    static void guard(Mutation& m, const GroupView& view, const std::string& key) {
-        const std::string* value = view.key(key);
-        m.key_is(key, value == nullptr ? std::nullopt : std::optional(*value));
-    }
-
     // The last try timed out: it happened, will, or not.  Consumes the number it is guarded on, or finds that it
     // happened.  Ok: it is in; ECANCELED: it is not and will never be; ETIMEDOUT: the store does not say.
     Status settle(const GroupView& before) {
@@ -193,7 +188,7 @@ private:
             if (!is_same || view->lease_value != before.lease_value) return fail(ECANCELED);
             Mutation m(object_);
             m.xattr_is(kLeaseXattr, before.lease_value);
-            guard(m, before, lane_key_);
+            before.guard(m, lane_key_);
             m.set_keys({{lane_key_, encode(LaneRecord{.number = core_.lanes.next_number()})}});
             auto status = core_.store.apply(std::move(m));
             if (status.ok()) return fail(ECANCELED);

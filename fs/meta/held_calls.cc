@@ -266,7 +266,7 @@ std::optional<Result<Answer>> HeldGroups::look(const HeldPtr& held, const Query&
         MutexLock lock(held->mutex);
         bool is_it = held->state != Held::State::held || held->is_of_tenure(answer->xattrs[kLeaseXattr]);
         if (is_it) return answer;
-        lose(held, fail(ESTALE));
+        if (!held->is_dying) lose(held, fail(ESTALE));  // it may be dead by now, by a batch whose answer is on its way
         return {};
     }
 }

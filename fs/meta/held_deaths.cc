@@ -179,20 +179,18 @@ Status HeldGroups::send_announced(std::vector<Batch> batches) {
     return status;
 }
 
-// In a turn: nothing else is under way.
-bool HeldGroups::waits_for_announced(const std::vector<HeldPtr>& wanted) {
-    return std::any_of(wanted.begin(), wanted.end(), [](HeldPtr held) {
-        while (held) {
-            HeldPtr parent;
-            {
-                MutexLock lock(held->mutex);
-                if (held->is_under_way) return true;
-                parent = held->named_in;
-            }
-            held = std::move(parent);
+// Itself, or one above it that must be written with it.
+HeldGroups::HeldPtr HeldGroups::under_way_above(HeldPtr held) {
+    while (held) {
+        HeldPtr parent;
+        {
+            MutexLock lock(held->mutex);
+            if (held->is_under_way) break;
+            parent = held->named_in;
         }
-        return false;
-    });
+        held = std::move(parent);
+    }
+    return held;
 }
 
 Status HeldGroups::go_on() {
@@ -208,7 +206,8 @@ Status HeldGroups::go_on() {
 Status HeldGroups::go_on(Announced& announced) {
     if (!announced.is_written) {
         Status status = write_intent(*session_.load(), *intents_, announced.intent, announced.keys);
-        if (status.code() == ETIMEDOUT || status.code() == EAGAIN) {  // it is there, or is not yet: the same again
+        announced.may_be_written |= status.code() == ETIMEDOUT || status.code() == EAGAIN;
+        if (!status.ok() && status.code() != ESHUTDOWN && announced.may_be_written) {  // or will be: the same again
             for (const Batch& b : announced.left) {
                 MutexLock lock(b.held->mutex);
                 b.held->error = status;
@@ -228,21 +227,17 @@ Status HeldGroups::go_on(Announced& announced) {
     Status first_error;
     for (size_t i = 0; i < statuses.size(); ++i) {
         Batch& b = announced.left[i];
-        switch (statuses[i].code()) {
-            case 0:
-            case ECANCELED:
-            case ENOENT:
-            case EEXIST:
-            case ESHUTDOWN:
-                if (Status status = finish(b, statuses[i]); first_error.ok()) first_error = status;
-                break;
-            default: {
-                if (first_error.ok()) first_error = statuses[i];
+        Status status = statuses[i];
+        if (status.ok() || is_lost_for_good(status.code())) {
+            status = finish(b, status);
+        } else {
+            {
                 MutexLock lock(b.held->mutex);
-                b.held->error = statuses[i];
+                b.held->error = status;
             }
-                left.push_back(std::move(b));
+            left.push_back(std::move(b));
         }
+        if (first_error.ok()) first_error = status;
     }
     announced.left = std::move(left);
     if (announced.left.empty()) intents_->done(std::move(announced.keys));

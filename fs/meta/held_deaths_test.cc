@@ -1,4 +1,7 @@
 // Directories that are removed in memory: what the store is asked, and what a crash at each moment leaves.
+#include <future>
+#include <thread>
+
 #include "fs/meta/group.h"
 #include "fs/meta/ops/fixture.h"
 
@@ -69,6 +72,28 @@ TEST_F(HeldDeathsTest, OneThatIsNotEmptyStays) {
     must(a().rmdir(kRootIno, "d"));
     ASSERT_OK(a().commit());
     EXPECT_TRUE(is_dead(d));
+}
+
+// Who cannot finish what was announced is told so; else a name might lead to what is dead.
+TEST_F(HeldDeathsTest, WhoOnlyReadsWaitsALeaseTimeAndReadsNothingThatIsHalfDone) {
+    make("other");
+    Ino d = make("d"), e = make("e", d);
+    ASSERT_OK(a().commit());
+    must(a().rmdir(d, "e"));
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        a_->faults->set_plan({.error = m.object() == group_object(place_of(d).group) ? 1. : 0., .error_code = ENOSPC});
+    };
+    EXPECT_ERRNO(a().commit(), ENOSPC);
+    a_->hooks->before_mutation = nullptr;
+    ASSERT_TRUE(is_named("e", d) && is_dead(e));
+    let_a_die();
+    TestMount reader(cluster_, {.read_only = true});
+    const int64_t before = reader.clock.boot_ns();
+    must(reader.meta->lookup(kRootIno, "other"));
+    EXPECT_GT(reader.clock.boot_ns() - before, kLeaseNs);
+    EXPECT_ERRNO(reader.meta->lookup(d, "e"), EBUSY);
+    EXPECT_ERRNO(meta().lookup(d, "e"), ENOENT);
+    EXPECT_ERRNO(reader.meta->lookup(d, "e"), ENOENT);
 }
 
 // A tree, from the inside out: all of it in one turn.
@@ -223,7 +248,23 @@ TEST_F(HeldDeathsTest, AnIntentThatIsNotHeardOfIsSaidAgain) {
     EXPECT_EQ(must(raw_.ask(std::move(Query(own).range("", "x")))).ranges.at(0).entries.size(), 0u);
 }
 
-// The answer of what made it dead was lost: it is ours, as it should be.
+// It is in the store all the same: what comes later must not take its place.
+TEST_F(HeldDeathsTest, AnIntentThatIsNotHeardOfIsNotForgottenIfItIsRefusedThen) {
+    make("d");
+    ASSERT_OK(a().commit());
+    must(a().rmdir(kRootIno, "d"));
+    const ObjectName own = session_object(a().session());
+    for (const FaultPlan& plan : {FaultPlan{.lost_reply = 1}, FaultPlan{.error = 1, .error_code = ENOSPC}}) {
+        a_->hooks->before_mutation = [&](const Mutation& m) { a_->faults->set_plan(m.object() == own ? plan : FaultPlan{}); };
+        EXPECT_ERRNO(a().commit(), plan.error > 0 ? ENOSPC : ETIMEDOUT);
+        a_->hooks->before_mutation = nullptr;
+        a_->faults->set_plan({});
+    }
+    ASSERT_OK(a().commit());
+    EXPECT_FALSE(is_named("d"));
+    EXPECT_EQ(must(raw_.ask(std::move(Query(own).range("", "x")))).ranges.at(0).entries.size(), 1u);
+}
+
 TEST_F(HeldDeathsTest, WhatCannotBeAnnouncedDoesNotOutgrowAnIntent) {
     Ino p = make("p");
     std::vector<std::string> all;
@@ -252,6 +293,7 @@ TEST_F(HeldDeathsTest, WhatCannotBeAnnouncedDoesNotOutgrowAnIntent) {
     EXPECT_OK(a().commit());
 }
 
+// The answer of what made it dead was lost: it is ours, as it should be.
 TEST_F(HeldDeathsTest, ALostAnswerIsNoLoss) {
     Ino d = make("d");
     ASSERT_OK(a().commit());
@@ -268,6 +310,78 @@ TEST_F(HeldDeathsTest, ALostAnswerIsNoLoss) {
     EXPECT_FALSE(is_named("d"));
     EXPECT_TRUE(is_dead(d));
     ASSERT_OK(a().commit());
+}
+
+// It was asked for while it lived, and the answer came when it was dead and its batch not yet told so.
+TEST_F(HeldDeathsTest, WhoFindsItDeadBeforeItsBatchIsOverLooksAgain) {
+    const ObjectName group = group_object(place_of(make("d")).group), root = group_object(kRootGroup);
+    ASSERT_OK(a().commit());
+    std::promise<void> is_dead, is_answered;
+    std::thread writing;
+    a_->hooks->before_mutation = [&, left = 1](const Mutation& m) mutable {
+        const bool is_it = writing.joinable() && m.object() == root && left-- > 0;
+        a_->faults->set_plan({.lost_reply = is_it ? 1. : 0.});
+    };
+    a_->hooks->before_query = [&, has_begun = false](const Query& q) mutable {
+        if (std::this_thread::get_id() == writing.get_id()) {  // what became of the batch of the names
+            is_dead.set_value();
+            is_answered.get_future().wait();
+        } else if (q.object() == group && !std::exchange(has_begun, true)) {
+            a().tick();
+            must(a().rmdir(kRootIno, "d"));
+            std::promise<void> is_known;
+            writing = std::thread([&, known = is_known.get_future()] {
+                known.wait();
+                EXPECT_OK(a().commit());
+            });
+            is_known.set_value();
+            is_dead.get_future().wait();
+        }
+    };
+    a_->clock.advance_ns(kLeaseNs / 2);  // only the store may answer
+    auto answer = must(a().core().store.ask(std::move(Query(group).xattrs())));
+    EXPECT_EQ(must(decode_lease(answer.xattrs[kLeaseXattr])).kind, Lease::Kind::dead);
+    is_answered.set_value();
+    writing.join();
+    a_->hooks->before_mutation = nullptr;
+    a_->hooks->before_query = nullptr;
+    EXPECT_FALSE(is_named("d"));
+}
+
+// One that began to die when the names were under way already, and these cannot be written.
+TEST_F(HeldDeathsTest, WhoWaitsForOneIsToldWhatItWaitsFor) {
+    make("d");
+    const Ino e = make("e");
+    ASSERT_OK(a().commit());
+    a_->clock.advance_ns(kNsPerSecond);
+    a().tick();  // others may read them: e is shut before it can die
+    must(a().rmdir(kRootIno, "d"));
+    const ObjectName group = group_object(place_of(e).group), root = group_object(kRootGroup);
+    std::promise<void> is_under_way, may_go_on;
+    std::thread writing;
+    int code = ENOSPC;
+    a_->hooks->before_mutation = [&](const Mutation& m) {
+        if (m.object() == group && !writing.joinable()) {
+            writing = std::thread([&] { EXPECT_ERRNO(a().commit(), ENOSPC); });
+            is_under_way.get_future().wait();
+        } else if (m.object() == session_object(a().session())) {
+            is_under_way.set_value();
+            may_go_on.get_future().wait();
+        }
+        a_->faults->set_plan({.error = m.object() == root ? 1. : 0., .error_code = code});
+    };
+    must(a().rmdir(kRootIno, "e"));
+    may_go_on.set_value();
+    writing.join();
+    auto change = [&] { return a().core().store.apply(std::move(Mutation(group).set_keys({{"z", "of a lane"}}))); };
+    EXPECT_ERRNO(change(), ENOSPC);
+    code = EAGAIN;
+    EXPECT_ERRNO(change(), ETIMEDOUT);
+    a_->hooks->before_mutation = nullptr;
+    a_->faults->set_plan({});
+    ASSERT_OK(a().commit());
+    EXPECT_FALSE(is_named("d") || is_named("e"));
+    EXPECT_TRUE(is_dead(e));
 }
 
 TEST_F(HeldDeathsTest, OthersSeeItOnceTheyAskForEitherGroup) {

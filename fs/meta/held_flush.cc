@@ -32,11 +32,19 @@ Status HeldGroups::flush(const HeldPtr& only) {
         if (only->is_written()) return {};
     }
     TRY(flush_one_turn({only}));
-    // It could not be: what was announced of it, or of the group that names it, is not in yet.
-    MutexLock lock(only->mutex);
-    if (only->state == Held::State::gone) return only->is_lost ? lost_to_another() : Status();
-    if (only->is_under_way && !only->error.ok()) return only->error;
-    return only->is_dying ? Status(fail(EAGAIN)) : Status();
+    bool is_dying;
+    {
+        MutexLock lock(only->mutex);
+        if (only->state == Held::State::gone) return only->is_lost ? lost_to_another() : Status();
+        is_dying = only->is_dying;
+    }
+    // What was announced of it, or of a group above, may not be in yet.  Who is told to try again would, for as long as that is so.
+    if (HeldPtr stuck = under_way_above(only)) {
+        MutexLock lock(stuck->mutex);
+        if (stuck->is_under_way && stuck->error.code() == EAGAIN) return fail(ETIMEDOUT);
+        if (stuck->is_under_way && !stuck->error.ok()) return stuck->error;
+    }
+    return is_dying ? Status(fail(EAGAIN)) : Status();
 }
 
 Status HeldGroups::flush_births() {
@@ -53,7 +61,8 @@ Status HeldGroups::flush_one_turn(const std::vector<HeldPtr>& wanted) {
         while (is_flushing_) turn_over_.wait(turn_mutex_);
         is_flushing_ = true;
     }
-    if (waits_for_announced(wanted)) (void)go_on();  // whose that is, sees it
+    // In a turn, what is under way was announced.  Whose that is, sees what becomes of it.
+    if (std::ranges::any_of(wanted, [](const HeldPtr& held) { return under_way_above(held) != nullptr; })) (void)go_on();
     Status status = flush_in_turn(wanted);
     MutexLock lock(turn_mutex_);
     is_flushing_ = false;
@@ -195,10 +204,6 @@ Status HeldGroups::insist(Batch& batch, Status status) {
     };
     for (int tries = 0; is_doubtful(status.code()) && tries < kInsistMax; ++tries) {
         if (tries > 0) clock_.sleep_ns(kNsPerMs << std::min(tries, 6));
-        {
-            MutexLock lock(batch.held->mutex);
-            if (batch.held->state == Held::State::gone) return fail(ECANCELED);  // what is ours now, is another tenure
-        }
         auto now = inner_.ask(std::move(Query(batch.held->object).xattrs()));
         if (now.code() == ENOENT) {
             if (!batch.is_birth) return fail(ENOENT);
@@ -206,6 +211,11 @@ Status HeldGroups::insist(Batch& batch, Status status) {
             auto lease = decode_lease(now->xattrs[kLeaseXattr]);
             if (lease.ok() && *lease == batch.next && lease->kind == Lease::Kind::dead) return {};
             if (!lease.ok() || !is_own(*lease)) return fail(ECANCELED);
+            {
+                MutexLock lock(batch.held->mutex);
+                // Of another tenure: that begins with a lease like the one this batch should leave.
+                if (batch.held->state == Held::State::gone) return fail(ECANCELED);
+            }
             batch.is_birth = false;
             batch.before = *lease;
             batch.next.epoch = lease->epoch + 1;
@@ -235,53 +245,48 @@ Status HeldGroups::finish(const Batch& batch, const Status& status, bool was_sen
         held->is_under_way = false;
         return held->is_lost && !status.ok() ? lost_to_another() : Status();
     }
-    switch (status.code()) {
-        case 0:
-            ++batches_;
-            records_ += batch.changes.set.size() + batch.changes.removed.size();
-            held->is_under_way = false;
-            if (held->is_dying) {
-                leave_table(held);
-                return {};
-            }
-            held->lease = batch.next;
-            held->mirror.set_lease(encode(batch.next));
-            if (held->is_unborn) {
-                held->is_unborn = false;
-                MutexLock table(mutex_);
-                unborn_.erase(held->object.name);
-                if (held->mirror.is_dirty()) dirty_.emplace(held->object.name, held);
-            }
-            if (held->fills == 0) held->mirror.forget_removed(batch.changes);
-            bytes_ += held->count();
-            held->written_at = clock_.boot_ns();
-            if (held->is_written()) {
-                MutexLock table(mutex_);
-                quiet_.emplace(held->object.name, held);
-            }
-            return {};
-        case ECANCELED:
-        case ENOENT:
-        case EEXIST:
-        case ESHUTDOWN:
-            lose(held, status);
-            held->is_under_way = false;
-            return lost_to_another();
-        default:
-            held->is_under_way = false;
-            held->is_in_doubt |= was_sent;
-            held->to_announce += batch.to_announce;  // it has room in the next intent, or nothing more begins to die
-            to_announce_ += batch.to_announce;
-            if (held->next_flags) {  // others may read the group as it is: nothing of what is not there stays to be answered
-                held->error = status;
-                leave_table(held);
-                return status;
-            }
-            if (!held->is_unborn) held->mirror.put_back(batch.changes);
-            if (was_sent) held->error = status.code() == EAGAIN ? Status() : status;
-            note_dirty(held);
-            return status;
+    if (is_lost_for_good(status.code())) {
+        lose(held, status);
+        held->is_under_way = false;
+        return lost_to_another();
     }
+    held->is_under_way = false;
+    if (!status.ok()) {
+        held->is_in_doubt |= was_sent;
+        held->to_announce += batch.to_announce;  // it has room in the next intent, or nothing more begins to die
+        to_announce_ += batch.to_announce;
+        if (held->next_flags) {  // others may read the group as it is: nothing of what is not there stays to be answered
+            held->error = status;
+            leave_table(held);
+            return status;
+        }
+        if (!held->is_unborn) held->mirror.put_back(batch.changes);
+        if (was_sent) held->error = status.code() == EAGAIN ? Status() : status;
+        note_dirty(held, false);  // a store that refuses at once is not asked again at once
+        return status;
+    }
+    ++batches_;
+    records_ += batch.changes.set.size() + batch.changes.removed.size();
+    if (held->is_dying) {
+        leave_table(held);
+        return {};
+    }
+    held->lease = batch.next;
+    held->mirror.set_lease(encode(batch.next));
+    if (held->is_unborn) {
+        held->is_unborn = false;
+        MutexLock table(mutex_);
+        unborn_.erase(held->object.name);
+        if (held->mirror.is_dirty()) dirty_.emplace(held->object.name, held);
+    }
+    if (held->fills == 0) held->mirror.forget_removed(batch.changes);
+    bytes_ += held->count();
+    held->written_at = clock_.boot_ns();
+    if (held->is_written()) {
+        MutexLock table(mutex_);
+        quiet_.emplace(held->object.name, held);
+    }
+    return {};
 }
 
 }  // namespace meshfs

@@ -11,6 +11,9 @@ namespace meshfs {
 // What commit and whoever waited for a batch are told, once.
 inline Status lost_to_another() { return fail(EIO, "another mount took over what this one had not written"); }
 
+// What became of a batch: it is not in, and never will be.
+inline bool is_lost_for_good(int code) { return code == ECANCELED || code == ENOENT || code == EEXIST || code == ESHUTDOWN; }
+
 inline bool is_group(const ObjectName& object) { return object.pool == kMetaPool && object.name.starts_with("g."); }
 
 inline bool has(const Mutation& mutation, Effect::Kind kind) {
@@ -103,6 +106,7 @@ struct HeldGroups::Announced {
     Intent intent;
     std::vector<std::string> keys;  // of it; none: it was not tried to write it
     bool is_written = false;
+    bool may_be_written = false;    // nobody has heard of a try
     std::vector<Batch> left;
 };
 

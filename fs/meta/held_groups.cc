@@ -412,7 +412,7 @@ void HeldGroups::run() {
 }
 
 // With the Held's mutex.
-void HeldGroups::note_dirty(const HeldPtr& held) {
+void HeldGroups::note_dirty(const HeldPtr& held, bool may_be_urgent) {
     bool is_first, is_urgent;
     {
         MutexLock lock(mutex_);
@@ -420,7 +420,8 @@ void HeldGroups::note_dirty(const HeldPtr& held) {
         if (is_first) dirty_since_ = clock_.boot_ns();
         if (held->is_unborn) unborn_.emplace(held->object.name, held);
         else dirty_.emplace(held->object.name, held);
-        is_urgent = !is_urgent_ && (held->mirror.dirty_keys() >= kUrgentKeys || held->unwritten() >= kUrgentBytes);
+        is_urgent = may_be_urgent && !is_urgent_ &&
+                    (held->mirror.dirty_keys() >= kUrgentKeys || held->unwritten() >= kUrgentBytes);
         is_urgent_ |= is_urgent;
     }
     if (is_first || is_urgent) wake();

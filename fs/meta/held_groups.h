@@ -194,7 +194,7 @@ private:
     struct Announced;
     Status send_trees(std::vector<std::vector<Batch>> trees);
     Status send_announced(std::vector<Batch> batches);
-    static bool waits_for_announced(const std::vector<HeldPtr>& wanted);
+    static HeldPtr under_way_above(HeldPtr held);  // null: none is
     Status go_on();
     Status go_on(Announced& announced);
     Status raise_lease(Batch& batch);
@@ -211,7 +211,7 @@ private:
     Status insist(Batch& batch, Status status);
     std::vector<Status> deliver(std::vector<Batch>& batches);
     Status finish(const Batch& batch, const Status& status, bool was_sent = true);
-    void note_dirty(const HeldPtr& held);
+    void note_dirty(const HeldPtr& held, bool may_be_urgent = true);
 
     void run();
     void wake();

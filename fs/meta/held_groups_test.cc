@@ -188,6 +188,21 @@ TEST_F(HeldGroupsTest, WhatCouldNotBeWrittenStaysAndIsTold) {
     EXPECT_EQ(stored("n3"), "c");
 }
 
+TEST_F(HeldGroupsTest, MuchThatIsRefusedIsNotSentAgainWithoutAPause) {
+    make_dirty();
+    for (int i = 0; i < 20; ++i) ASSERT_OK(change("nlarge" + std::to_string(i), std::string(60'000, 'x')));
+    mount_->faults->set_plan({.error = 1, .error_code = ENOSPC});
+    held_.tend();
+    EXPECT_EQ(sent_.size(), 1u);
+    held_.tend();
+    EXPECT_EQ(sent_.size(), 1u);
+    mount_->clock.advance_ns(kNsPerSecond);
+    held_.tend();
+    EXPECT_EQ(sent_.size(), 2u);
+    mount_->faults->set_plan({});
+    ASSERT_OK(held_.commit());
+}
+
 TEST_F(HeldGroupsTest, OutsideTheWindowTheStoreAnswersAndHasEachChangeAtOnce) {
     make_dirty();
     mount_->clock.advance_ns(kLeaseNs / 2);

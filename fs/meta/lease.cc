@@ -162,7 +162,8 @@ bool Reading::may_read(const Lease& now) const {
 // Who reads the same again and again has more of having it for a while.
 Status Reading::wait(MetaCore& core, const ObjectName& object, const Lease& now) {
     constexpr int kRoundsMax = 12;  // about 100 ms
-    bool may_help = core.session && (now.flags & Lease::kept) != 0 && rounds_ < kRoundsMax;
+    if (!core.session) return wait_for_holder(core, object, now, encode(now), rounds_++);  // the caller ends it
+    bool may_help = (now.flags & Lease::kept) != 0 && rounds_ < kRoundsMax;
     if (!may_help || (rounds_ == 0 && core.held.is_read_often(object))) return core.wait_for_free(object);
     if (!told_ || told_->is_told || holder_ != now.session) {
         holder_ = now.session;

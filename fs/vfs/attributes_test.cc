@@ -91,6 +91,30 @@ TEST(DirectoryAtimesTest, AreGivenOutAfterAWhileOrAtTheEnd) {
     EXPECT_EQ(atimes.take_last().size(), 1u);
 }
 
+TEST(DirectoryAtimesTest, AreGivenOutOnceThoseBeforeArePutAway) {
+    DirectoryAtimes atimes;
+    atimes.note(Ino{1}, {5, 0}, 100);
+    const int64_t then = 100 + DirectoryAtimes::kAfterNs, later = then + DirectoryAtimes::kAfterNs;
+    EXPECT_EQ(atimes.take_due(then).size(), 1u);
+    EXPECT_TRUE(atimes.take_due(later).empty());
+    atimes.put_away();
+    EXPECT_EQ(atimes.take_due(later).size(), 1u);
+}
+
+TEST_F(AttributesTest, AnAtimeThatCannotBeWrittenIsTheLastThatIsTriedAtTheEnd) {
+    constexpr uint64_t kMany = 50;
+    Mount other(cluster_, {}, {.hold = false});
+    for (uint64_t i = 0; i < kMany; ++i) {
+        const std::string path = "/d" + std::to_string(i);
+        must(other.mkdir(path));
+        (void)other.names(path);
+    }
+    other.faults->set_plan({.error = 1});
+    EXPECT_OK(other.vfs->stop());
+    EXPECT_LT(other.faults->faults(), kMany / 2);
+    other.faults->set_plan({});
+}
+
 TEST_F(AttributesTest, TimesAreKeptToTheNanosecond) {
     Ino ino = file("f");
     SetAttributes set;

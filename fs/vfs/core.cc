@@ -66,7 +66,7 @@ void VfsCore::keep_house() {
         }
         publisher->publish_marked();
         if (auto due = directory_atimes.take_due(Clock::system().boot_ns()); !due.empty())
-            (void)workers->try_post([this, due = std::move(due)] { write_atimes(due, false); });
+            if (!workers->try_post([this, due = std::move(due)] { write_atimes(due, false); })) directory_atimes.put_away();
         data->close_old_packs();
         if (is_shared) {
             if (sharing != nullptr) sharing->look_around();
@@ -203,15 +203,18 @@ void VfsCore::set_atime_later(Ino directory) {
     forget_attributes(directory);
 }
 
+// A store that refuses one refuses them all: that one is given up, and the others are for the next time.
 void VfsCore::write_atimes(const DirectoryAtimes::Noted& noted, bool is_last) {
     for (const auto& [directory, atime] : noted) {
-        if (!is_last && is_stopping()) return;
-        (void)meta.change(directory, [&, ino = directory, when = atime](InodeChange& change) -> Status {
+        if (!is_last && is_stopping()) break;
+        auto written = meta.change(directory, [&, ino = directory, when = atime](InodeChange& change) -> Status {
             if (directory_atimes.of(ino) == when) change.inode.atime = std::max(change.inode.atime, when);  // else utimes came
             return {};
         });
         directory_atimes.written(directory, atime);
+        if (!written.ok() && written.code() != ESTALE && written.code() != ENOENT) break;
     }
+    if (!is_last) directory_atimes.put_away();
 }
 
 bool VfsCore::is_stopping() {

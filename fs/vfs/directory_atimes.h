@@ -36,12 +36,17 @@ public:
         auto found = noted_.find(directory);
         return found == noted_.end() ? std::nullopt : std::optional(found->second);
     }
-    // To be written now: they stay noted until they are.
+    // To be written now: they stay noted until they are.  No more of them before put_away().
     Noted take_due(int64_t boot_ns) {
         MutexLock lock(mutex_);
-        if (boot_ns - since_ < kAfterNs) return {};
+        if (is_taken_ || noted_.empty() || boot_ns - since_ < kAfterNs) return {};
         since_ = boot_ns;
+        is_taken_ = true;
         return {noted_.begin(), noted_.end()};
+    }
+    void put_away() {
+        MutexLock lock(mutex_);
+        is_taken_ = false;
     }
     Noted take_last() {  // at the end, a few
         constexpr size_t kLastMax = 1000;
@@ -60,6 +65,7 @@ private:
     Mutex mutex_;
     std::unordered_map<Ino, Time> noted_ GUARDED_BY(mutex_);
     int64_t since_ GUARDED_BY(mutex_) = 0;
+    bool is_taken_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace meshfs

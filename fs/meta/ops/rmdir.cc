@@ -39,10 +39,7 @@ Result<std::optional<Unlinked>> rmdir_held(MetaCore& core, Ino directory, std::s
         sum += effects.delta;
         Mutation m(parent.object);
         m.xattr_is(kLeaseXattr, parent.lease_value);
-        for (const auto& read : wanted.keys) {
-            const std::string* value = parent.key(read);
-            m.key_is(read, value != nullptr ? std::optional(*value) : std::nullopt);
-        }
+        for (const auto& read : wanted.keys) parent.guard(m, read);
         effects.set.emplace_back(kSumKey, encode(sum));
         m.remove_keys(std::move(effects.removed)).set_keys(std::move(effects.set));
         bool is_removed = false;
