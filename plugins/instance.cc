@@ -53,7 +53,7 @@ int answer_of(PluginInstance& instance, const Error& error) {
     return -error.code();
 }
 
-Caller plugin_caller() { return {}; }
+Caller plugin_caller() { return {.is_plugin = true}; }
 
 PluginInstance::PluginInstance(Vfs& vfs, Store& store, const PluginMetrics& metrics, LoadedPlugin loaded,
                                std::string prefix)

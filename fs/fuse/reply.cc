@@ -45,19 +45,22 @@ struct Valid {
 constexpr int64_t kPromptNs = 500 * kNsPerMs;
 
 Valid valid_of(const Request& request, int64_t valid_ns) {
-    if (valid_ns <= 0 || Clock::system().boot_ns() - request.begun_ns > kPromptNs) return {0, 0};
+    if (valid_ns <= 0) return {0, 0};
+    const bool is_promised = (raw(request.ino) & kPluginInoBit) == 0 && request.session->vfs().meta().keep_name_ns() == 0;
+    if (is_promised && Clock::system().boot_ns() - request.begun_ns > kPromptNs) return {0, 0};
     int64_t ns = std::clamp<int64_t>(valid_ns, 0, request.session->settings().valid_ns_max);
     return {static_cast<uint64_t>(ns / 1'000'000'000), static_cast<uint32_t>(ns % 1'000'000'000)};
 }
 
-// Of what the kernel may keep: whoever stood still while he wrote it takes it back.
+bool is_kept(const fuse_entry_out& name) { return name.entry_valid != 0 || name.entry_valid_nsec != 0; }
+
+// Of names that the kernel may keep: whoever stood still while he wrote them takes them back.
 template <class Write>
-int send_prompt(const Request& request, Write write) {
+int send_names(const Request& request, bool are_kept, Write write) {
     FuseSession& session = *request.session;
     const int64_t begun_ns = request.begun_ns;  // it may go with the answer
-    const bool was_prompt = Clock::system().boot_ns() - begun_ns <= kPromptNs;
     int refused = write();
-    if (was_prompt && Clock::system().boot_ns() - begun_ns > 2 * kPromptNs) session.kept_too_late();
+    if (are_kept && Clock::system().boot_ns() - begun_ns > 2 * kPromptNs) session.kept_too_late();
     return refused;
 }
 
@@ -141,7 +144,7 @@ void reply_entry(const Request& request, const Attributes& attributes) {
     fuse_entry_out out{};
     fill(request, attributes, out);
     FuseSession& session = *request.session;
-    if (send_prompt(request, [&] { return send_struct(request, out); }) != 0) session.vfs().forget(attributes.inode.ino, 1);
+    if (send_names(request, is_kept(out), [&] { return send_struct(request, out); }) != 0) session.vfs().forget(attributes.inode.ino, 1);
 }
 
 void reply_no_entry(const Request& request, int64_t valid_ns) {
@@ -159,7 +162,7 @@ void reply_attributes(const Request& request, const Attributes& attributes) {
     out.attr_valid = valid.seconds;
     out.attr_valid_nsec = valid.ns;
     fill(request, attributes, out.attr);
-    send_prompt(request, [&] { return send_struct(request, out); });
+    send_struct(request, out);
 }
 
 void reply_statx(const Request& request, const Attributes& attributes, uint32_t mask) {
@@ -190,7 +193,7 @@ void reply_statx(const Request& request, const Attributes& attributes, uint32_t 
     out.mtime = statx_time(inode.mtime);
     out.rdev_major = major(inode.rdev);
     out.rdev_minor = minor(inode.rdev);
-    send_prompt(request, [&] { return send_struct(request, out); });
+    send_struct(request, out);
 }
 
 void reply_open(const Request& request, const OpenedFile& file, int asked) {
@@ -206,7 +209,7 @@ void reply_create(const Request& request, const OpenedFile& file, int asked) {
     fill(request, file.attributes, out.entry);
     out.open = open_out(request, file, asked);
     FuseSession& session = *request.session;
-    if (send_prompt(request, [&] { return send_struct(request, out); }) == 0) return;
+    if (send_names(request, is_kept(out.entry), [&] { return send_struct(request, out); }) == 0) return;
     session.vfs().release(file.handle, false);
     session.vfs().forget(file.attributes.inode.ino, 1);
 }
@@ -270,6 +273,7 @@ void reply_listing(const Request& request, std::vector<Vfs::Listed> entries, siz
     FuseSession& session = *request.session;
     std::string out;
     std::vector<Ino> counted;
+    bool are_kept = false;
     size_t sent = 0;
     for (; sent < entries.size(); ++sent) {
         const Vfs::Listed& entry = entries[sent];
@@ -281,6 +285,7 @@ void reply_listing(const Request& request, std::vector<Vfs::Listed> entries, siz
             if (entry.attributes && !is_dot) {
                 fill(request, *entry.attributes, found);
                 counted.push_back(entry.ino);
+                are_kept |= is_kept(found);
             }
             append(out, &found, sizeof found);
         }
@@ -299,7 +304,7 @@ void reply_listing(const Request& request, std::vector<Vfs::Listed> entries, siz
     }
     if (sent == 0 && !entries.empty()) return reply_error(request, fail(EINVAL));  // no room for one
     iovec piece{out.data(), out.size()};
-    if (send_prompt(request, [&] { return send(request, 0, &piece, 1); }) != 0)
+    if (send_names(request, are_kept, [&] { return send(request, 0, &piece, 1); }) != 0)
         for (Ino ino : counted) session.vfs().forget(ino, 1);
 }
 

@@ -378,7 +378,9 @@ void FuseSession::run(std::function<void()> ready) {
         invalidate_ = std::make_unique<Invalidate>(fuse_, device_fd_, [this](Ino ino) { return nodeid_of(ino); });
         features_.inc_epoch = invalidate_->probe_inc_epoch();
         features_.add("inc_epoch", features_.inc_epoch, "needs Linux 6.16");
-        vfs_.set_invalidator(invalidate_->hooks());
+        auto hooks = invalidate_->hooks();
+        hooks.keeps_names = features_.inc_epoch;
+        vfs_.set_invalidator(std::move(hooks));
         ready();
     }
     end_readers();

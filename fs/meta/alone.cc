@@ -8,24 +8,62 @@
 namespace meshfs {
 namespace {
 
+constexpr size_t kOthersKnownMax = 16'384;
 constexpr int64_t kLookAgainMinNs = 60 * kNsPerSecond, kLookAgainMaxNs = 16 * kLookAgainMinNs;
-
-// What ended or died stays in the registry until it is cleaned up.
-Result<bool> is_anybody_there(MetaCore& core) {
-    for (const auto& [id, record] : TRY(read_registry(core.store, core.clock)))
-        if (id != core.session_id() && TRY(core.session->look_at(id)) == SessionState::alive) return true;
-    return false;
-}
 
 }  // namespace
 
-void Alone::look(MetaCore& core) {
-    const int64_t now = core.clock.boot_ns();
-    if (core.options.names != MetaOptions::Names::alone || core.held.is_alone() || now < next_) return;
-    auto others = is_anybody_there(core);
+void Alone::start() {
+    thread_ = Thread("alone", [this] { run(); });
+}
+
+void Alone::stop() {
+    {
+        MutexLock lock(mutex_);
+        is_ending_ = true;
+        ends_.notify_all();
+    }
+    if (thread_.joinable()) thread_.join();
+}
+
+void Alone::run() {
+    for (;;) {
+        look();
+        const int64_t until = core_.clock.boot_ns() + kLookAgainMinNs;
+        MutexLock lock(mutex_);
+        while (!is_ending_ && ends_.wait_until(mutex_, until)) {
+        }
+        if (is_ending_) return;
+    }
+}
+
+void Alone::look() {
+    const int64_t now = core_.clock.boot_ns();
+    if (core_.held.is_alone()) {
+        next_ = now + kLookAgainMinNs, pause_ = 0;
+        return;
+    }
+    if (now < next_) return;
+    const uint64_t heard = core_.held.others_heard();
+    if (!is_anybody_there()) core_.held.note_alone(heard);
     pause_ = std::clamp(2 * pause_, kLookAgainMinNs, kLookAgainMaxNs);
     next_ = now + pause_;
-    if (others.ok() && !*others) core.held.set_alone(true);
+}
+
+// One is enough.  What ended or died stays in the registry until it is cleaned up.
+bool Alone::is_anybody_there() {
+    bool is_there = false;
+    std::map<SessionId, uint64_t> beats;
+    auto looked = for_each_session(core_.store, core_.clock, [&](const SessionInfo& other) {
+        if (other.id == core_.session_id() || other.state == "ended" || other.state == "dead") return true;
+        beats[other.id] = other.beat;
+        auto before = beats_.find(other.id);
+        is_there = before == beats_.end() || before->second != other.beat;
+        return !is_there;
+    });
+    if (beats_.size() > kOthersKnownMax) beats_.clear();
+    for (const auto& [id, beat] : beats) beats_[id] = beat;
+    return is_there || !looked.ok();
 }
 
 }  // namespace meshfs

@@ -54,13 +54,13 @@ public:
     Holders holders;
     Recalled recalled;
     Rooms rooms;
-    Alone alone;  // of the thread of beats
     Intents intents;
 
     // Null in a read-only mount.
     std::unique_ptr<Numbers> numbers;
     std::unique_ptr<Session> session;
     std::unique_ptr<LookAhead> look_ahead;  // null where nothing is read ahead
+    std::unique_ptr<Alone> alone;           // null where that is all the same
 
     uint32_t slots_at_once() const {
         return static_cast<uint32_t>(std::clamp<size_t>(options.split_names / 8, 1, SlotReserve::kAtOnceMax));

@@ -302,6 +302,7 @@ void HeldGroups::open_quiet() {
         {
             MutexLock lock(held->mutex);
             if (held->written_at > before) continue;
+            if (promises_.names_kept_until(held->object.name) > clock_.boot_ns()) continue;  // they may be of before
             if (held->owes) {
                 start_paying(held);  // it is opened the next time
                 continue;

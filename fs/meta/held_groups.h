@@ -112,13 +112,16 @@ public:
     // Of names (held_names.cc): for how many ns the kernel may keep one that was read of that group; 0: it is asked each time.  Only
     // while this mount is, as far as it knows, the only one: who comes has to wait for it.
     int64_t keep_names(GroupId group, uint64_t since);
-    void keep_no_names(const ObjectName& group);
-    void set_alone(bool is_alone) { is_alone_ = is_alone; }
-    bool is_alone() const { return is_alone_; }
-    // A name went from one group to the other, and with it what the kernel keeps.  Returns when that is as it should be.
-    void moved_name(GroupId from, GroupId to);
-    // Returns when the kernel keeps none of that group, as long as it is not held.
+    void keep_no_names(const ObjectName& group);  // as long as it is held
+    // Names went from one group to the other, and with them what the kernel keeps.  Under X on both, before the change.
+    void names_went(GroupId from, GroupId to);
+    // What the kernel keeps of that group now is over when it returns.
     void wait_for_names(const ObjectName& group);
+    // How often others were heard of; nobody was but those, and there is nobody now.
+    uint64_t others_heard() const { return others_heard_; }
+    void note_others();
+    void note_alone(uint64_t heard);
+    bool is_alone() const { return is_alone_; }
 
     // All that was answered before this call is in the store, or why not.
     Status commit();
@@ -241,6 +244,7 @@ private:
     Status lost_ GUARDED_BY(mutex_);
     std::atomic<bool> has_lost_{false};
     std::atomic<bool> is_alone_{false};
+    std::atomic<uint64_t> others_heard_{0};
 
     // Groups fought over, and groups read.
     static constexpr size_t kHeldMax = 16'384;

@@ -15,14 +15,15 @@ constexpr int64_t kKeptNs = 500 * kNsPerMs, kLateNs = 1500 * kNsPerMs;
 
 int64_t HeldGroups::keep_names(GroupId group, uint64_t since) {
     const Session* session = session_;
-    if (!(is_alone_ || options_.names_among_others) || session == nullptr || session->window_left_ns() < kKeptNs) return 0;
+    if (!(is_alone_ || options_.names_among_others) || session == nullptr) return 0;
+    // Who takes over from this session does so T/2 after the window, or later.
+    const int64_t left = session->window_left_ns();
+    if (left <= 0 || left + session->lease_ns() / 2 < kKeptNs + kLateNs) return 0;
     const std::string name = group_object(group).name;
     HeldPtr held = find(name);
     if (!held) return 0;
-    {
-        MutexLock lock(held->mutex);
-        if (held->state != Held::State::held || held->keeps_no_names) return 0;
-    }
+    MutexLock lock(held->mutex);
+    if (held->state != Held::State::held || held->keeps_no_names) return 0;
     return promises_.keep_names(name, since, clock_.boot_ns() + kKeptNs + kLateNs) ? kKeptNs : 0;
 }
 
@@ -33,32 +34,16 @@ void HeldGroups::keep_no_names(const ObjectName& group) {
     held->keeps_no_names = true;
 }
 
-void HeldGroups::moved_name(GroupId from, GroupId to) {
-    promises_.taken();  // of what is looked at now, before the name had gone, nothing more is kept
-    const ObjectName left = group_object(from), reached = group_object(to);
-    const int64_t until = promises_.names_kept_until(left.name);
-    if (until <= clock_.boot_ns()) return;
-    const uint64_t since = promises_.moment();
-    if (HeldPtr held = find(reached.name)) {
-        bool is_held;
-        {
-            MutexLock lock(held->mutex);
-            is_held = held->state == Held::State::held;
-        }
-        if (is_held && promises_.keep_names(reached.name, since, until)) return;
-    }
-    wait_for_names(left);
+void HeldGroups::names_went(GroupId from, GroupId to) {
+    if (from != to) promises_.names_went(group_object(from).name, group_object(to).name);
 }
 
 void HeldGroups::wait_for_names(const ObjectName& group) {
-    for (;;) {
-        const int64_t left = promises_.names_kept_until(group.name) - clock_.boot_ns();
-        if (left <= 0) return;
-        clock_.sleep_ns(left);
-    }
+    const int64_t left = promises_.names_kept_until(group.name) - clock_.boot_ns();
+    if (left > 0) clock_.sleep_ns(left);
 }
 
-// Of a group that is not held, or being changed: nothing more is told of it.  In what is dead there is no name.
+// Of a group that is being let go of.  In what is dead there is no name.
 void HeldGroups::give_names_up(const Mutation& mutation) {
     if (promises_.names_kept_until(mutation.object().name) <= clock_.boot_ns()) return;
     const Session* session = session_;
@@ -68,6 +53,16 @@ void HeldGroups::give_names_up(const Mutation& mutation) {
         bool is_kept = lease.ok() && (lease->kind == Lease::Kind::dead || (session && lease->is_exclusive_of(session->id())));
         if (!is_kept) wait_for_names(mutation.object());
     }
+}
+
+void HeldGroups::note_others() {
+    ++others_heard_;
+    is_alone_ = false;
+}
+
+void HeldGroups::note_alone(uint64_t heard) {
+    is_alone_ = true;
+    if (others_heard_ != heard) is_alone_ = false;
 }
 
 }  // namespace meshfs

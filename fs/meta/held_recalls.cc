@@ -88,7 +88,7 @@ void HeldGroups::cool(const std::string& group, bool is_crowded) {
 // One of a group that is not held may have been given to this session, which did not look since.
 bool HeldGroups::recall(Recall recall) {
     if (session_ == nullptr || !is_group({kMetaPool, recall.object})) return false;
-    is_alone_ = false;
+    note_others();
     bool is_held;
     {
         MutexLock lock(mutex_);
@@ -134,7 +134,10 @@ void HeldGroups::answer_recalls() {
             hand_over(held, recalls);
             continue;
         }
-        write_for_readers(held, recalls);
+        // What somebody reads there must not be older in this mount's kernel.
+        const int64_t kept = promises_.names_kept_until(held->object.name);
+        if (kept <= now) write_for_readers(held, recalls);
+        else if (std::any_of(recalls.begin(), recalls.end(), is_to_read)) due = std::min(due, kept);
         if (recalls.empty()) continue;
         MutexLock lock(mutex_);
         auto& later = recalled_[held->object.name];
@@ -150,6 +153,7 @@ int64_t HeldGroups::hand_over_at(const HeldPtr& held, std::vector<Recall>& recal
     {
         MutexLock lock(held->mutex);
         first_epoch = held->state == Held::State::held ? held->first_epoch : 0;
+        held->keeps_no_names = true;
         due = std::min(held->taken_at + kSliceNs, held->used + kIdleNs);
     }
     std::vector<Recall> left;
@@ -165,10 +169,6 @@ int64_t HeldGroups::hand_over_at(const HeldPtr& held, std::vector<Recall>& recal
     }
     recalls = std::move(left);
     if (askers.empty()) return INT64_MAX;
-    {
-        MutexLock lock(held->mutex);
-        held->keeps_no_names = true;
-    }
     return std::max(askers.contains(kNobody) ? 0 : due, promises_.names_kept_until(held->object.name));
 }
 

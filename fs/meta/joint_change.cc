@@ -112,6 +112,8 @@ Status JointChange::commit() {
     // An intent is there for good, and the names above what it moves must be as well: a mount that died now
     // would take a directory with it of which nobody has heard, and what was moved there.
     TRY(core_->held.write_all());
+    for (const IntentStep& step : intent)
+        if (step.next.is_free()) core_->held.wait_for_names(step.object);
     TRY(commit_intent(*core_, std::move(held_), std::move(intent)));
     for (const ObjectName& group : grown_) split_if_large(*core_, group);
     for (const ObjectName& group : shrunk_) merge_if_small(*core_, group);

@@ -34,6 +34,8 @@ public:
     void kill(const GroupView& object);
     // The dentry of a file leaves the group of its number's first name, or moves again; none: it is in h.<ino>.
     void move_away(Ino ino, std::optional<Place> to) { away_.emplace_back(place_of(ino), to); }
+    // A name goes from one group to the other; before commit(), which waits for what the kernel keeps of a group that gets free.
+    void name_goes(GroupId from, GroupId to) { core_->held.names_went(from, to); }
     // A new object, free.
     void make(const ObjectName& object, std::vector<Key> records);
     // A group that was made whole under X, its number known to nobody, is free once the change is in.

@@ -28,6 +28,7 @@ MetaCore::MetaCore(Store& store_, Clock& clock_, MetaOptions options_, VolumeInf
       volume(std::move(info)) {}
 // The last members go first: the session, which that thread looks at.
 MetaCore::~MetaCore() {
+    alone.reset();
     look_ahead.reset();
     held.stop_thread();
 }
@@ -60,7 +61,7 @@ static void tend(MetaCore& core) {
     for (const auto& object : core.recalled.take())
         if (!core.held.holds(object)) let_go_of_leftover(core, {kMetaPool, object});
     tend_intents(core);
-    core.alone.look(core);
+    if (core.alone && !core.options.background) core.alone->look();
 }
 
 // Its names come with the second look, if the first one could take it.  Who has it for himself is not asked to give it back.
@@ -116,7 +117,7 @@ Status Meta::begin() {
         });
         core->session->on_beat([core = core.get()] { tend(*core); });
         core->session->on_question([raw = core.get()](std::string_view question) {
-            raw->held.set_alone(false);
+            raw->held.note_others();
             return ops::answer_which_are_open(*raw, question);
         });
         core->session->on_death([this, core = core.get()] {
@@ -125,7 +126,10 @@ Status Meta::begin() {
         });
         core->held.begin(*core->session, core->intents, core->options.background);
         session_ = core->session_id();
-        core->alone.look(*core);
+        if (core->options.names == MetaOptions::Names::alone && core->options.hold && !store_.is_exclusive()) {
+            core->alone = std::make_unique<Alone>(*core);
+            core->options.background ? core->alone->start() : core->alone->look();
+        }
         if (core->options.background && core->options.hold && !store_.is_exclusive())
             core->look_ahead = std::make_unique<LookAhead>([raw = core.get()](Ino directory) { read_ahead(*raw, directory); });
     }
@@ -139,6 +143,7 @@ Status Meta::close() {
     if (!core_) return fail(ESHUTDOWN, "this mount was declared dead, and no other session could begin");
     core_->lock_watches.stop();
     if (core_->look_ahead) core_->look_ahead->stop();
+    if (core_->alone) core_->alone->stop();
     if (!core_->session) return {};
     core_->session->stop_beats();
     tend(*core_);

@@ -45,6 +45,16 @@ int64_t Promises::names_kept_until(const std::string& group) {
     return found == names_until_.end() ? 0 : found->second;
 }
 
+void Promises::names_went(const std::string& from, const std::string& to) {
+    if (last_until_ == 0) return;
+    MutexLock lock(mutex_);
+    auto found = names_until_.find(from);
+    if (found == names_until_.end()) return;
+    const int64_t until = found->second;
+    int64_t& kept = names_until_[to];
+    kept = std::max(kept, until);
+}
+
 void Promises::forget_names(int64_t before) {
     if (last_until_ == 0) return;
     MutexLock lock(mutex_);

@@ -38,6 +38,8 @@ public:
     // Names of that group, by boot_ns().  False: as make().
     bool keep_names(const std::string& group, uint64_t since, int64_t until);
     int64_t names_kept_until(const std::string& group);  // 0: none are
+    // Some went from one group to the other.
+    void names_went(const std::string& from, const std::string& to);
     void forget_names(int64_t before);                   // those kept until then
     void taken() { ++moment_; }
     void let_go(const std::string& group);

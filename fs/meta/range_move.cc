@@ -57,6 +57,7 @@ private:
 
 Result<RangeMove> move_names(JointChange& change, const GroupView& from, const std::vector<Key>& names, Place to, Time now) {
     Mover mover(change, from, to, now);
+    change.name_goes(from.group(), to.group);
     for (size_t first = 0; first < names.size(); first += kAtOnceMax)
         TRY(mover.move(names.data() + first, names.data() + std::min(first + kAtOnceMax, names.size())));
     return mover.result();

@@ -2,6 +2,7 @@
 // it is left.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -12,7 +13,8 @@ namespace meshfs {
 
 // Everybody there, whatever state they are in.
 Result<std::map<SessionId, SessionRecord>> read_registry(Store& store, Clock& clock);
-// The same, with what their objects say.
+// The same with what their objects say, one after the other, until `look` answers false.
+Status for_each_session(Store& store, Clock& clock, const std::function<bool(const SessionInfo&)>& look);
 Result<std::vector<SessionInfo>> list_sessions(Store& store, Clock& clock, SessionId own);
 
 }  // namespace meshfs

@@ -34,7 +34,6 @@ public:
         GroupView group = TRY(change_->read(object_, {})), header = TRY(change_->read(header_object, {}));
         if (group.about.directory != directory || header.about.directory != directory) return fail(ERESTART);
         if (TRY(read_upper_half()) == 0) return {};
-        core_.held.wait_for_names(object_);  // the new group is free at first
 
         about_ = {.group = TRY(core_.births.next(*core_.session, *core_.numbers)),
                   .directory = directory,

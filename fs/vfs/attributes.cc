@@ -144,7 +144,7 @@ Result<Attributes> Vfs::setattr(const Caller& caller, Ino ino, const SetAttribut
         }));
     }
     if (auto file = core_->open_inodes->find(ino)) core_->note_inode(*file, changed);
-    core_->changed_inode(!caller.check, ino);
+    core_->changed_inode(caller.is_kernel(), ino);
     return core_->attributes_of(std::move(changed), since);
 }
 

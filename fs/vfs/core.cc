@@ -118,7 +118,7 @@ Status VfsCore::stop() {
 Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
     note_flags(inode);
     Attributes a;
-    a.name_valid_ns = since ? meta.keep_name(inode, *since) : meta.keep_name_ns();
+    a.name_valid_ns = since && keeps_names ? meta.keep_name(inode, *since) : meta.keep_name_ns();
     a.valid_ns = since ? meta.promise(inode, *since) : a.name_valid_ns;
     a.blocks = (inode.map.bytes + kSector - 1) / kSector;
     if (auto file = inode.is_file() ? open_inodes->find(inode.ino) : nullptr) {
@@ -145,10 +145,12 @@ Attributes VfsCore::attributes_of(Inode inode, std::optional<uint64_t> since) {
     return a;
 }
 
-// Linux takes what it is told of what was made for new, even if it has been told since to forget that: kept as names are, or not.
+// Linux takes what it is told of what was made for new, even if it has been told since to forget that.  So it is kept as the name is,
+// or, of what is in a group of its own, not at all.
 Attributes VfsCore::attributes_of_new(Inode inode, uint64_t since) {
+    const bool is_in_one = inode.from.group == inode.from.names || !is_shared;
     Attributes a = attributes_of(std::move(inode), since);
-    a.valid_ns = std::min(a.valid_ns, a.name_valid_ns);
+    a.valid_ns = is_in_one ? std::min(a.valid_ns, a.name_valid_ns) : 0;
     return a;
 }
 
@@ -234,7 +236,7 @@ void VfsCore::note_inode(OpenInode& file, const Inode& inode) {
 }
 
 void VfsCore::changed_name(const Caller& caller, Ino directory, std::string_view name, Change::Kind kind, Ino ino) {
-    if (auto tell = caller.check ? kernel_hook(&CacheInvalidator::entry) : nullptr)
+    if (auto tell = !caller.is_kernel() ? kernel_hook(&CacheInvalidator::entry) : nullptr)
         tell(outer(directory), std::string(name));
     for (auto& observer : observers) observer({kind, directory, std::string(name), ino});
 }
@@ -301,7 +303,7 @@ std::pair<uint64_t, std::shared_ptr<Handle>> VfsCore::add_handle(const Caller& c
     handle->kind = Handle::Kind::file;
     handle->ino = file->ino;
     handle->flags = flags;
-    handle->checked = caller.check;
+    handle->checked = !caller.is_kernel();
     handle->file = std::move(file);
     if (handle->writes()) {
         MutexLock lock(handle->file->mutex);

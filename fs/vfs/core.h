@@ -39,6 +39,7 @@ public:
     // since: Meta::moment() before that; none: it may be older by now, and on a shared store nobody is to keep it.
     Attributes attributes_of(Inode inode, std::optional<uint64_t> since = {});
     Attributes attributes_of_new(Inode inode, uint64_t since);
+    std::atomic<bool> keeps_names{false};  // of shared stores: as CacheInvalidator says
     Result<Attributes> fresh_attributes(Ino ino);
 
     Status check_writable() const { return settings.read_only ? Status(fail(EROFS)) : Status(); }

@@ -146,7 +146,7 @@ Result<Attributes> Vfs::link(const Caller& caller, Ino ino, Ino directory, std::
     uint64_t since = meta_.moment();
     Inode linked = TRY(meta_.link(ino, directory, name));
     core_->changed_name(caller, directory, name, Change::Kind::created, ino);
-    core_->changed_inode(!caller.check, ino);
+    core_->changed_inode(caller.is_kernel(), ino);
     return core_->attributes_of_new(std::move(linked), since);
 }
 
@@ -160,7 +160,7 @@ Status Vfs::unlink(const Caller& caller, Ino directory, std::string_view name) {
     Unlinked gone = TRY(meta_.unlink(directory, name));
     core_->changed_name(caller, directory, name, Change::Kind::removed, gone.inode.ino);
     core_->took_name(gone.inode);
-    if (gone.inode.links > 0 || caller.check) core_->changed_inode(!caller.check, gone.inode.ino);
+    if (gone.inode.links > 0 || !caller.is_kernel()) core_->changed_inode(caller.is_kernel(), gone.inode.ino);
     return {};
 }
 
@@ -243,7 +243,7 @@ Status Vfs::rename(const Caller& caller, Ino from, std::string_view from_name, I
     core_->changed_name(caller, to, to_name, Change::Kind::renamed, renamed.moved.ino);
     if (renamed.replaced) {
         core_->took_name(renamed.replaced->inode);
-        core_->changed_inode(!caller.check, renamed.replaced->inode.ino);
+        core_->changed_inode(caller.is_kernel(), renamed.replaced->inode.ino);
     }
     return {};
 }
@@ -306,7 +306,7 @@ Result<Attributes> Vfs::publish(const Caller& caller, uint64_t number, Ino direc
     TRY(core_->publisher->publish(*handle->file));
     Renamed renamed = TRY(meta_.publish(handle->ino, directory, name, when));
     core_->changed_name(caller, directory, name, Change::Kind::created, renamed.moved.ino);
-    if (renamed.replaced) core_->changed_inode(!caller.check, renamed.replaced->inode.ino);
+    if (renamed.replaced) core_->changed_inode(caller.is_kernel(), renamed.replaced->inode.ino);
     return core_->attributes_of(std::move(renamed.moved));
 }
 

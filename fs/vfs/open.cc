@@ -120,7 +120,7 @@ OpenedFile VfsCore::served_opened(const ServedEdge& edge, const Caller& caller, 
     handle->kind = Handle::Kind::served_file;
     handle->served_handle = found.handle;
     handle->flags = flags;
-    handle->checked = caller.check;
+    handle->checked = !caller.is_kernel();
     OpenedFile opened;
     opened.attributes = ServedPrefixes::attributes(edge, std::move(found));
     handle->ino = opened.attributes.inode.ino;

@@ -25,6 +25,7 @@ void Vfs::set_invalidator(CacheInvalidator invalidator) {
     } else {
         meta_.on_broken_promises(nullptr);
     }
+    core_->keeps_names = invalidator.keeps_names;
     MutexLock lock(core_->mutex);
     core_->invalidator = std::move(invalidator);
 }

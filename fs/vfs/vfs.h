@@ -23,14 +23,16 @@
 
 namespace meshfs {
 
-// Who asks.  The kernel has checked modes and ACLs (default_permissions) unless `check` is set, as plugins do.
+// Who asks.  Modes and ACLs are not checked unless `check` is set: by the kernel they were (default_permissions), plugins may all.
 struct Caller {
     uint32_t uid = 0, gid = 0;
     uint32_t pid = 0;
     uint32_t umask = 0;
     std::vector<uint32_t> groups;  // supplementary; only used if `check`
     bool check = false;
+    bool is_plugin = false;
     uint64_t request_id = 0;
+    bool is_kernel() const { return !check && !is_plugin; }  // it knows what it asked for
 };
 
 struct Attributes {  // what stat(2) and statx(2) tell
@@ -70,6 +72,7 @@ struct VfsSettings {
 // Told when the kernel's caches are wrong because something else than the kernel changed them (plugins, other
 // mounts, leases).  Must not block.
 struct CacheInvalidator {
+    bool keeps_names = false;  // a name that it was told too late to keep is forgotten
     std::function<void(Ino directory, const std::string& name)> entry;
     // Attributes and pages.  told, if there is one: called when the kernel has none from before any more, on any thread.
     std::function<void(Ino, std::function<void()> told)> inode;

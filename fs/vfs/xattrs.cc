@@ -143,7 +143,7 @@ Status Vfs::setxattr(const Caller& caller, Ino ino, std::string_view name, std::
         return bytes_of(change.inode.xattrs) > kXattrsBytesMax ? fail(ENOSPC) : Status();
     }));
     if (auto file = core_->open_inodes->find(ino)) core_->note_inode(*file, changed);
-    core_->changed_inode(!caller.check, ino);
+    core_->changed_inode(caller.is_kernel(), ino);
     return {};
 }
 
@@ -161,7 +161,7 @@ Status Vfs::removexattr(const Caller& caller, Ino ino, std::string_view name) {
         change.inode.ctime = core_->clock.now();
         return {};
     }));
-    core_->changed_inode(!caller.check, ino);
+    core_->changed_inode(caller.is_kernel(), ino);
     return {};
 }
 

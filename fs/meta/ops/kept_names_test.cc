@@ -41,6 +41,10 @@ protected:
     }
     bool is_held(Ino directory) { return a().core().held.holds(group_of(directory)); }
     static std::string group_of(Ino directory) { return group_object(place_of(directory).group).name; }
+    bool is_open(Ino directory) {
+        auto answer = must(raw_.ask(std::move(Query({kMetaPool, group_of(directory)}).xattrs())));
+        return (must(decode_lease(answer.xattrs[kLeaseXattr])).flags & Lease::write_through) != 0;
+    }
     // Another mount wants it; when it gets it, after so long.
     int64_t wait_to_be_given(Ino directory) {
         const int64_t began = a_->clock.boot_ns();
@@ -70,6 +74,34 @@ TEST_F(KeptNames, OfNoGroupKeepNobodyWaiting) {
     EXPECT_LT(wait_to_be_given(kRootIno), kNsPerSecond / 2);
 }
 
+// It would see what this mount's kernel has not heard of yet.
+TEST_F(KeptNames, AreOverBeforeAnotherMountReadsWhatWasChanged) {
+    make("f");
+    EXPECT_GT(keep("f"), 0);
+    bool is_told = false;
+    ASSERT_TRUE(a().core().held.recall({.object = group_of(kRootIno), .is_to_read = true, .answer = [&](auto&&...) { is_told = true; }}));
+    a().tick();
+    EXPECT_FALSE(is_told);
+    a_->clock.advance_ns(kLong);
+    a().tick();
+    EXPECT_TRUE(is_told);
+    EXPECT_TRUE(is_held(kRootIno));
+}
+
+TEST_F(KeptNames, OfAGroupThatIsQuietAreOverBeforeOthersMayReadIt) {
+    make("f");
+    ASSERT_OK(a().commit());
+    for (int i = 0; i < 8; ++i) {
+        EXPECT_GT(keep("f"), 0);
+        a_->clock.advance_ns(kNsPerSecond / 4);
+        a().tick();
+        EXPECT_FALSE(is_open(kRootIno));
+    }
+    a_->clock.advance_ns(kLong);
+    a().tick();
+    EXPECT_TRUE(is_open(kRootIno));
+}
+
 TEST_F(KeptNames, AreNotToldOfWhatSomebodyWants) {
     make("f");
     EXPECT_GT(keep("f"), 0);
@@ -88,8 +120,8 @@ TEST_F(KeptNames, GoWithARename) {
     EXPECT_GE(wait_to_be_given(to), kLong - kNsPerSecond / 4);
 }
 
-// It is answered once nothing is kept any more.
-TEST_F(KeptNames, AreWaitedForByARenameToAGroupThatIsNotHeld) {
+// It is done once nothing is kept any more.
+TEST_F(KeptNames, AreWaitedForByARenameToAGroupThatStaysFree) {
     Ino from = make("from", kRootIno, S_IFDIR), to = make("to", kRootIno, S_IFDIR);
     make("f", from);
     wait_to_be_given(to);  // it stays free for a second
@@ -166,7 +198,7 @@ TEST_F(KeptNames, AreToldAgainOnceTheOtherMountIsGone) {
 
 TEST_F(KeptNames, EndWithTheWindow) {
     make("f");
-    a_->clock.advance_ns(kLeaseNs / 2 - kNsPerSecond / 4);
+    a_->clock.advance_ns(kLeaseNs / 2);
     EXPECT_EQ(keep("f"), 0);
 }
 

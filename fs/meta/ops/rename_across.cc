@@ -182,6 +182,7 @@ private:
             move_name(change_->at(from.group), moved, m, now_);
             return {};
         }
+        change_->name_goes(from.group.group(), to.group.group());
         leave_name(change_->at(from.group), from.name, moved, from.anchor, {to.group.group(), slot}, now_);
         moved.slot = moved.anchor = slot;
         if (moved.kind == Dentry::Kind::file) {
@@ -201,10 +202,6 @@ private:
 
     Result<Renamed> tell() {
         Renamed renamed{.replaced = replaced_};
-        if (!is_one_group()) {
-            core_.held.moved_name(from_.group.group(), to_.group.group());
-            if (r_.exchange) core_.held.moved_name(to_.group.group(), from_.group.group());
-        }
         core_.hints.put(from_.dentry->ino, to_.group.group(), to_.name);
         if (r_.exchange) core_.hints.put(to_.dentry->ino, from_.group.group(), from_.name);
         if (replaced_) {
