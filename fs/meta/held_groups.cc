@@ -157,14 +157,22 @@ void HeldGroups::note_read(const ObjectName& group, const Lease& free) {
         is_to_list = reads.is_to_list;
         reads_.erase(group.name);
     }
-    lease->flags |= Lease::write_through;
+    const bool is_open = !is_alone_;  // else the first change would have to shut out others who are not there
+    if (is_open) lease->flags |= Lease::write_through;
     HeldPtr held = reserve(group);
     if (!held) return;
     auto status = inner_.apply(lease_change(group, free, *lease));
     MutexLock lock(held->mutex);
     // What was read before may have changed: the copy begins empty.
-    if (status.ok()) held->hold(*lease, clock_.boot_ns()), promises_.taken();
-    else leave_table(held);
+    if (status.ok()) {
+        held->hold(*lease, clock_.boot_ns());
+        promises_.taken();
+        held->written_at = clock_.boot_ns();
+        MutexLock table(mutex_);
+        if (!is_open) quiet_.emplace(group.name, held);
+    } else {
+        leave_table(held);
+    }
     held->is_to_list = is_to_list;
     held->changed.notify_all();
 }
@@ -292,6 +300,7 @@ void HeldGroups::tend() {
 
 // What was all written and not changed for a while is for everybody to read, and who died with it keeps no reader waiting.
 void HeldGroups::open_quiet() {
+    if (is_alone_) return;
     std::vector<HeldPtr> quiet;
     {
         MutexLock lock(mutex_);
@@ -398,7 +407,7 @@ void HeldGroups::run() {
         {
             MutexLock lock(mutex_);
             if (dirty_since_ != 0) due = dirty_since_ + commit_ns_;
-            else if (!quiet_.empty()) due = clock_.boot_ns() + commit_ns_;
+            else if (!quiet_.empty() && !is_alone_) due = clock_.boot_ns() + commit_ns_;
             if (recall_due_ != 0) due = std::min(due, recall_due_);
         }
         {

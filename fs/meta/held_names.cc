@@ -57,7 +57,7 @@ void HeldGroups::give_names_up(const Mutation& mutation) {
 
 void HeldGroups::note_others() {
     ++others_heard_;
-    is_alone_ = false;
+    if (is_alone_.exchange(false)) wake();  // what is quiet is to be opened
 }
 
 void HeldGroups::note_alone(uint64_t heard) {

@@ -52,7 +52,9 @@ Status Client::mount() {
                                {.host = "client" + std::to_string(number_), .background = false,
                                 .split_names = shared_.split_names, .hold = shared_.hold,
                                 .synchronous = shared_.synchronous,
-                                .names = shared_.keeps_names ? MetaOptions::Names::always : MetaOptions::Names::never});
+                                .names = !shared_.keeps_names         ? MetaOptions::Names::never
+                                         : shared_.until_others_come ? MetaOptions::Names::alone
+                                                                     : MetaOptions::Names::always});
         if (meta.ok()) {
             meta_ = std::move(meta).value();
             kernel_ = std::make_unique<Kernel>(*meta_, shared_.scheduler.random(), shared_.has_deaf_kernels, shared_.late_ns_max);
@@ -234,26 +236,8 @@ Operation& Client::ask(Operation op) {
         get.is_name_alone = false;
         shared_.history.push_back(get);
     }
-    if (op.kind == Kind::list && op.code == 0 && !op.is_uncertain && shared_.split_names <= std::size(kNames)) split_list(at);
+    shared_.history[at].is_of_ranges = op.kind == Kind::list && shared_.split_names <= std::size(kNames);
     return shared_.history[at];
-}
-
-// Where directories are split.  Ranges are read one after the other: each name was so at some time of that, and no more is promised.
-void Client::split_list(size_t at) {
-    const Operation list = shared_.history[at];
-    std::set<std::string> all{std::begin(kNames), std::end(kNames)};
-    for (const auto& [name, seen] : list.listed) all.insert(name);
-    for (bool is_first = true; const std::string& name : all) {
-        Operation look = list;
-        look.kind = Kind::lookup;
-        look.name = name;
-        look.is_name_alone = true;
-        auto found = list.listed.find(name);
-        if (found != list.listed.end()) look.seen = found->second;
-        else look.code = ENOENT;
-        if (std::exchange(is_first, false)) shared_.history[at] = look;
-        else shared_.history.push_back(look);
-    }
 }
 
 namespace {

@@ -26,7 +26,8 @@ struct Shared {
     bool hold = true, synchronous = false;
     bool owes = false;              // modes are set later, where nobody else can look
     bool never_pays = false;        // and not even then
-    bool keeps_names = false;       // kernels do
+    bool keeps_names = false;       // kernels do,
+    bool until_others_come = false;  // or only then
     int64_t late_ns_max = 0;        // and are so late with it
     bool has_deaf_kernels = false;  // they keep what was promised when it is taken back
     uint64_t moment = 0;  // counts questions and answers
@@ -45,7 +46,6 @@ public:
     void commit();
     void do_some(size_t count);  // operations drawn from the seed
     Operation& ask(Operation op);  // does it, notes question and answer
-    void split_list(size_t at);
     void start_beats();            // on a thread of its own, until stop_beats()
     void stop_beats();
     void unmount();

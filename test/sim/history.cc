@@ -1,6 +1,8 @@
 #include "test/sim/history.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <set>
 #include <unordered_set>
 
 namespace meshfs::sim {
@@ -80,6 +82,33 @@ private:
 };
 
 }  // namespace
+
+std::vector<Operation> with_lists_by_name(const std::vector<Operation>& history) {
+    std::set<std::string> all;
+    for (const Operation& op : history)
+        for (const std::string& name : {op.name, op.to_name})
+            if (!name.empty()) all.insert(name);
+    std::vector<Operation> apart;
+    for (const Operation& op : history) {
+        if (!op.is_of_ranges || op.code != 0 || op.is_uncertain) {
+            apart.push_back(op);
+            continue;
+        }
+        std::set<std::string> names = all;
+        for (const auto& [name, seen] : op.listed) names.insert(name);
+        for (const std::string& name : names) {
+            Operation look = op;
+            look.kind = Operation::Kind::lookup;
+            look.name = name;
+            look.is_name_alone = true;
+            auto found = op.listed.find(name);
+            if (found != op.listed.end()) look.seen = found->second;
+            else look.code = ENOENT;
+            apart.push_back(std::move(look));
+        }
+    }
+    return apart;
+}
 
 Judgement judge(const std::vector<Operation>& history, uint64_t states_max) { return Search(history, states_max).run(); }
 

@@ -18,6 +18,9 @@ struct Judgement {
     std::string explanation;
 };
 
+// With the lists of directories that are split taken apart: each name was so at some time of the list, and no more is promised.
+std::vector<Operation> with_lists_by_name(const std::vector<Operation>& history);
+
 // The search of Wing and Gong (1993), remembering states as Lowe (2017) does.
 Judgement judge(const std::vector<Operation>& history, uint64_t states_max = 300'000);
 

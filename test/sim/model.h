@@ -34,6 +34,7 @@ struct Operation {
         uint32_t links = 0;  // of files; 0 also if not told
         auto operator<=>(const Seen&) const = default;
     };
+    bool is_of_ranges = false;  // a list: they are read one after the other
     // Name and attributes were read one after the other: a `get` has the attributes.
     bool is_name_alone = false;
     Seen seen;                           // create, mkdir, link, lookup, get, set_mode; unlink, rename: what went

@@ -94,6 +94,7 @@ public:
             if (is_calm_ && op.is_uncertain) fail("nothing went wrong in the store, and this has no answer: " + op.text());
         if (!outcome_.is_good) return outcome_;
         auto judgement = judge(shared_.history);
+        if (judgement.kind != Judgement::Kind::right) judgement = judge(with_lists_by_name(shared_.history));
         outcome_.is_undecided = judgement.kind == Judgement::Kind::undecided;
         if (judgement.kind == Judgement::Kind::wrong) fail("no order of the operations explains their answers:\n" + judgement.explanation);
         return outcome_;
@@ -151,6 +152,7 @@ private:
         shared_.never_pays = options_.planted == Planted::unpaid_debts;
         shared_.has_deaf_kernels = options_.planted == Planted::deaf_kernels;
         shared_.keeps_names = shared_.hold && Random(options_.seed ^ 0x6e616d65).chance(0.5);
+        shared_.until_others_come = Random(options_.seed ^ 0x616c).chance(0.4);
         shared_.is_narrow |= shared_.keeps_names && Random(options_.seed ^ 0x6e61).chance(0.5);
         shared_.late_ns_max = options_.planted == Planted::late_kernels ? 60 * kNsPerSecond : kNsPerSecond;
         const size_t count = random.between(2, 3);

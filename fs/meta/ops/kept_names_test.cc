@@ -186,6 +186,29 @@ TEST_F(KeptNames, AreToldWhileNobodyElseIsThere) {
     EXPECT_EQ(keep("h"), 0);
 }
 
+// There are no readers it would be for, and the first change would have to take it back.
+TEST_F(KeptNames, AMountAloneOpensNoGroupToOthers) {
+    mount_.reset();
+    mount(MetaOptions::Names::alone);
+    Ino d = make("d", kRootIno, S_IFDIR), e = make("e", kRootIno, S_IFDIR);
+    make("f", d);
+    mount(MetaOptions::Names::alone);
+    for (int i = 0; i < 5; ++i) {
+        ASSERT_OK(a().list({.directory = d}));
+        make(std::to_string(i), e);
+    }
+    ASSERT_OK(a().commit());
+    a_->clock.advance_ns(3 * kNsPerSecond);
+    a().tick();
+    EXPECT_TRUE(is_held(d) && is_held(e));
+    EXPECT_FALSE(is_open(d) || is_open(e));
+
+    a().core().held.note_others();
+    a().tick();
+    EXPECT_TRUE(is_held(d) && is_held(e));
+    EXPECT_TRUE(is_open(d) && is_open(e));
+}
+
 TEST_F(KeptNames, AreToldAgainOnceTheOtherMountIsGone) {
     mount(MetaOptions::Names::alone);
     mount_.reset();
