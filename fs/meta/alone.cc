@@ -1,6 +1,7 @@
 #include "fs/meta/alone.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "fs/meta/core.h"
 #include "fs/meta/registry.h"
@@ -29,9 +30,8 @@ void Alone::stop() {
 void Alone::run() {
     for (;;) {
         look();
-        const int64_t until = core_.clock.boot_ns() + kLookAgainMinNs;
         MutexLock lock(mutex_);
-        while (!is_ending_ && ends_.wait_until(mutex_, until)) {
+        while (!is_ending_ && ends_.wait_until(mutex_, next_)) {
         }
         if (is_ending_) return;
     }
@@ -52,17 +52,14 @@ void Alone::look() {
 
 // One is enough.  What ended or died stays in the registry until it is cleaned up.
 bool Alone::is_anybody_there() {
+    if (beats_.size() > kOthersKnownMax) beats_.clear();
     bool is_there = false;
-    std::map<SessionId, uint64_t> beats;
     auto looked = for_each_session(core_.store, core_.clock, [&](const SessionInfo& other) {
         if (other.id == core_.session_id() || other.state == "ended" || other.state == "dead") return true;
-        beats[other.id] = other.beat;
-        auto before = beats_.find(other.id);
-        is_there = before == beats_.end() || before->second != other.beat;
+        auto [known, is_new] = beats_.try_emplace(other.id, other.beat);
+        is_there = is_new || std::exchange(known->second, other.beat) != other.beat;
         return !is_there;
     });
-    if (beats_.size() > kOthersKnownMax) beats_.clear();
-    for (const auto& [id, beat] : beats) beats_[id] = beat;
     return is_there || !looked.ok();
 }
 

@@ -1,7 +1,7 @@
 // Whether anybody else uses the volume.
 //
-// Only a hint, and nobody is judged: who is there and silent from one look to the next is taken for dead.  Who has come since is heard of
-// when he wants something, or looks for himself.
+// Only a hint, and nobody is judged: who is there and silent from one look to the next is taken for dead.  Who has come since is
+// heard of when he wants something, or looks for himself.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ private:
 
     MetaCore& core_;
     int64_t next_ = 0, pause_ = 0;          // by boot_ns()
-    std::map<SessionId, uint64_t> beats_;   // of others, at the last look
+    std::map<SessionId, uint64_t> beats_;   // of others, when they were looked at last
     Mutex mutex_;
     CondVar ends_;
     bool is_ending_ GUARDED_BY(mutex_) = false;

@@ -10,13 +10,6 @@ namespace {
 constexpr size_t kUnwrittenMax = 3u << 20;
 constexpr size_t kPageMax = 1024, kLanesRead = 64;
 
-std::optional<Lease> lease_given(const Mutation& mutation) {
-    for (const Effect& effect : mutation.effects())
-        if (effect.kind == Effect::Kind::set_xattr && effect.name == kLeaseXattr)
-            if (auto lease = decode_lease(effect.value); lease.ok()) return *lease;
-    return {};
-}
-
 std::optional<Lease> lease_guarded(const Mutation& mutation) {
     for (const Guard& guard : mutation.guards())
         if (guard.kind == Guard::Kind::xattr_is && guard.name == kLeaseXattr && guard.value)

@@ -20,6 +20,13 @@ inline bool has(const Mutation& mutation, Effect::Kind kind) {
     return std::any_of(mutation.effects().begin(), mutation.effects().end(), [&](auto& e) { return e.kind == kind; });
 }
 
+inline std::optional<Lease> lease_given(const Mutation& mutation) {
+    for (const Effect& effect : mutation.effects())
+        if (effect.kind == Effect::Kind::set_xattr && effect.name == kLeaseXattr)
+            if (auto lease = decode_lease(effect.value); lease.ok()) return *lease;
+    return {};
+}
+
 // All but `object` belongs to its mutex.
 struct HeldGroups::Held {
     enum class State : uint8_t { changing, held, gone };  // changing: its lease; everybody waits

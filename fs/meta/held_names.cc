@@ -47,12 +47,9 @@ void HeldGroups::wait_for_names(const ObjectName& group) {
 void HeldGroups::give_names_up(const Mutation& mutation) {
     if (promises_.names_kept_until(mutation.object().name) <= clock_.boot_ns()) return;
     const Session* session = session_;
-    for (const Effect& effect : mutation.effects()) {
-        if (effect.kind != Effect::Kind::set_xattr || effect.name != kLeaseXattr) continue;
-        auto lease = decode_lease(effect.value);
-        bool is_kept = lease.ok() && (lease->kind == Lease::Kind::dead || (session && lease->is_exclusive_of(session->id())));
-        if (!is_kept) wait_for_names(mutation.object());
-    }
+    auto lease = lease_given(mutation);
+    if (!lease || lease->kind == Lease::Kind::dead || (session && lease->is_exclusive_of(session->id()))) return;
+    wait_for_names(mutation.object());
 }
 
 void HeldGroups::note_others() {

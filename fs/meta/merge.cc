@@ -43,7 +43,7 @@ struct Pair {
 // As they look, whoever has them.  None: they have too many names, or there is no other range.
 Result<std::optional<Pair>> find_pair(MetaCore& core, const ObjectName& object) {
     GroupView view = TRY(read_group_now(core, object, {}));
-    if (view.is_dead() || is_only_range(view.about)) return std::optional<Pair>();
+    if (view.is_dead() || view.about.is_whole()) return std::optional<Pair>();
     const uint64_t names = TRY(ops::count_names(core, object));
     if (names > both_max(core)) return std::optional<Pair>();
     RangeMap map = TRY(read_range_map(core, view.about.directory));
@@ -143,7 +143,7 @@ private:
 
 bool is_time_to_merge(const MetaCore& core, const About& about, const Sum& delta, const Sum& sum) {
     const auto step = static_cast<int64_t>(std::min<size_t>(core.slots_at_once(), moved_max(core)));
-    return delta.names < 0 && !is_only_range(about) && sum.names % step == 0;
+    return delta.names < 0 && !about.is_whole() && sum.names % step == 0;
 }
 
 void merge_if_small(MetaCore& core, const ObjectName& group) {

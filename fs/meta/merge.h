@@ -5,8 +5,6 @@
 
 namespace meshfs {
 
-inline bool is_only_range(const About& about) { return about.first.empty() && about.end.empty(); }
-
 // After a change of a group by `delta`, which made `sum` one of its sums: is it time to call merge_if_small()?  Each time
 // that as many names went as slots are reserved at once (64), and only if the directory has several ranges.
 bool is_time_to_merge(const MetaCore& core, const About& about, const Sum& delta, const Sum& sum);

@@ -147,11 +147,6 @@ def count(mount, operation):
     return sum(o["count"] for o in mount.status()["operations"] if o["name"] == operation)
 
 
-def looks(mount):
-    """How often the kernel has asked for attributes alone."""
-    return count(mount, "getattr")
-
-
 def test_what_the_kernel_keeps_is_taken_back(a, b, rounds):
     """Each round in a directory of its own, which `a` has for itself until `b` wants to change it."""
     for i in range(rounds):
@@ -159,13 +154,13 @@ def test_what_the_kernel_keeps_is_taken_back(a, b, rounds):
         os.mkdir(a.path(directory))
         write(a.path(directory, "f"), b"")
         opened = [os.open(a.path(directory, "f"), os.O_RDONLY), os.open(a.path(directory), os.O_RDONLY)]
-        before = looks(a) if i == 0 else 0
+        before = count(a, "getattr") if i == 0 else 0
         os.stat(a.path(directory, "f"))
         for _ in range(20):
             os.fstat(opened[0])
         assert not exists(a.path(directory, "g"))
         if i == 0:
-            assert looks(a) - before < 10, "the kernel keeps nothing"
+            assert count(a, "getattr") - before < 10, "the kernel keeps nothing"
         os.chmod(b.path(directory, "f"), 0o600 + i % 64)
         assert os.stat(a.path(directory, "f")).st_mode & 0o777 == 0o600 + i % 64
         assert os.fstat(opened[0]).st_mode & 0o777 == 0o600 + i % 64

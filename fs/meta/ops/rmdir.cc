@@ -28,7 +28,7 @@ Result<std::optional<Unlinked>> rmdir_held(MetaCore& core, Ino directory, std::s
         if (anchor.code() == ERESTART) continue;
         if (!anchor.ok()) return anchor.error();
         auto child = read_header(core, dentry->ino, {.keys = {kInodeKey}, .ranges = {{"", "n", 1, 1}}});
-        if (!child.ok() || !child->lease.is_kept_by(core.session_id()) || !is_only_range(child->about)) break;
+        if (!child.ok() || !child->lease.is_kept_by(core.session_id()) || !child->about.is_whole()) break;
         if (!child->answer.ranges.at(0).entries.empty()) return fail(ENOTEMPTY);
         auto record = TRY(child->record(decode_inode, kInodeKey));
         if (!record) break;
